@@ -1,0 +1,34 @@
+//! `starpoint serve`: runs a star.
+
+mod args;
+mod failure;
+mod file;
+mod open_files;
+mod run;
+mod settings;
+mod signals;
+mod stdout;
+mod value;
+
+pub(crate) use args::RawArgs;
+
+use crate::{error::Failure, exit::Exit, log};
+use settings::Plan;
+
+/// Does what `args` ask for, until it is done or the star is stopped.
+///
+/// # Errors
+///
+/// Settings that cannot be used, or a star that cannot start.
+pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
+    match Plan::from_args(args)? {
+        Plan::PrintConfig(text) => {
+            stdout::write(&text).map_err(Failure::internal)?;
+            Ok(Exit::OK)
+        }
+        Plan::Serve(settings) => {
+            log::init(&settings.log, settings.log_format)?;
+            run::run(&settings)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A star from its start to its end.
+
+use starpoint_server::{Listening, Server, Shutdown, ShutdownReport};
+
+use super::{open_files, settings::Settings, signals::Signals, stdout};
+use crate::{error::Failure, exit::Exit};
+
+/// Runs a star until a signal stops it.
+///
+/// # Errors
+///
+/// The star cannot start.
+pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
+    open_files::raise_limit(settings.config.max_peers);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::internal)?;
+    let ended = runtime.block_on(serve(settings));
+    // Whatever still runs was given its time.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(settings: &Settings) -> Result<Exit, Failure> {
+    // Before the first listener: whoever sees its line may signal at once.
+    let signals = Signals::catch().map_err(Failure::internal)?;
+    let server = Server::bind(settings.config.clone()).await?;
+    announce(server.listening());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listeners = server.listening().len(),
+        "Star started"
+    );
+    let shutdown = Shutdown::new();
+    Ok(until_stopped(server.run(shutdown.clone()), &shutdown, signals).await)
+}
+
+/// Prints one line for each listener.
+fn announce(listening: &[Listening]) {
+    for Listening { addr, scheme } in listening {
+        if let Err(error) = stdout::write(&format!("listening {scheme}://{addr}\n")) {
+            tracing::warn!(%error, "Cannot write to stdout");
+        }
+    }
+}
+
+/// Runs the star; the first signal drains it, the second cuts it.
+async fn until_stopped(
+    run: impl Future<Output = ShutdownReport>,
+    shutdown: &Shutdown,
+    mut signals: Signals,
+) -> Exit {
+    let mut run = std::pin::pin!(run);
+    let mut exit = Exit::INTERNAL;
+    let report = loop {
+        tokio::select! {
+            report = &mut run => break report,
+            signal = signals.next() => exit = stop(exit, shutdown, signal),
+        }
+    };
+    if exit == Exit::INTERNAL {
+        tracing::error!("Star stopped without being asked");
+    } else if report.streams_cut > 0 {
+        tracing::warn!(
+            streams_cut = report.streams_cut,
+            "Star stopped, streams were cut"
+        );
+    } else {
+        tracing::info!("Star stopped");
+    }
+    exit
+}
+
+/// Obeys a signal, given how the program would have ended before it.
+fn stop(before: Exit, shutdown: &Shutdown, signal: &'static str) -> Exit {
+    if before == Exit::INTERNAL {
+        tracing::info!(
+            signal,
+            "Stopping; a second signal cuts streams that are open"
+        );
+        shutdown.drain();
+        Exit::OK
+    } else {
+        tracing::warn!(signal, "Stopping now");
+        shutdown.cut();
+        Exit::CUT
+    }
+}

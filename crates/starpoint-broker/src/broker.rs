@@ -1,0 +1,304 @@
+//! The state machine: what happens, and who handles it.
+
+mod announce;
+mod dial;
+mod flow;
+mod join;
+mod relay;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
+
+use rand_core::CryptoRng;
+use starpoint_wire::{CallError, CallKind, CalleeAnswer, ClientCall, Cut, Refusal, Reply};
+
+use crate::{
+    command::{CloseReason, Command, Output},
+    config::Config,
+    connection::Connection,
+    counters::{Counters, Gauges},
+    deadline::{Deadline, Deadlines},
+    directory::{Directory, Seq},
+    id::{AckId, ConnId, LinkId},
+    link::Link,
+    outbox::Control,
+    quota,
+};
+
+/// The brain of one star. Owns no socket, clock or randomness.
+///
+/// See the [crate documentation](crate) for the law of the loop.
+#[derive(Debug)]
+pub struct Broker<R> {
+    config: Config,
+    rng: R,
+    commands: VecDeque<Command>,
+    deadlines: Deadlines,
+    conns: BTreeMap<ConnId, Connection>,
+    directory: Directory,
+    links: BTreeMap<LinkId, Link>,
+    last_link: u64,
+    /// Connections that have joined.
+    joined: usize,
+    /// Bytes of chunks that wait, in all streams.
+    queued_bytes: usize,
+    /// Writers that are paused because of the total.
+    held_by_total: BTreeSet<ConnId>,
+    paused: usize,
+    /// Where the next immediate notices begin.
+    notice_cursor: Seq,
+    is_draining: bool,
+    counters: Counters,
+}
+
+impl<R: CryptoRng> Broker<R> {
+    /// Creates a broker with nobody in it.
+    pub fn new(config: Config, rng: R) -> Self {
+        Self {
+            config,
+            rng,
+            commands: VecDeque::new(),
+            deadlines: Deadlines::default(),
+            conns: BTreeMap::new(),
+            directory: Directory::default(),
+            links: BTreeMap::new(),
+            last_link: 0,
+            joined: 0,
+            queued_bytes: 0,
+            held_by_total: BTreeSet::new(),
+            paused: 0,
+            notice_cursor: Seq::default(),
+            is_draining: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// A connection has come up. While the star shuts down it is closed at once.
+    pub fn connected(&mut self, conn: ConnId, _now: Instant) {
+        self.conns.insert(conn, Connection::new());
+        if self.is_draining {
+            self.close(conn, CloseReason::ShuttingDown);
+        }
+    }
+
+    /// A connection is gone, by whatever cause. All its addresses are free, and the
+    /// readers of its streams hear of it after the bytes that it had sent.
+    pub fn disconnected(&mut self, conn: ConnId, now: Instant) {
+        let Some(connection) = self.conns.remove(&conn) else {
+            return;
+        };
+        if !connection.addresses.is_empty() {
+            self.joined -= 1;
+        }
+        for key in &connection.addresses {
+            self.directory.remove(key);
+        }
+        if !connection.pauses.is_empty() {
+            self.paused -= 1;
+        }
+        self.held_by_total.remove(&conn);
+        for link in connection.links.into_values() {
+            self.leave_link(link, conn, now);
+        }
+        for writer in connection.outbox.holds {
+            self.release_destination(writer, conn);
+        }
+        self.relieve_total();
+    }
+
+    /// A connection has sent an event; `ack` is the number under which it wants to
+    /// be answered. What cannot be read is refused if it wants an answer and
+    /// counted if not (R-CALL-1, R-CALL-2).
+    pub fn call(
+        &mut self,
+        conn: ConnId,
+        call: Result<ClientCall, CallError>,
+        ack: Option<AckId>,
+        now: Instant,
+    ) {
+        if self.conns.get(&conn).is_none_or(|c| c.is_closing) {
+            return;
+        }
+        match call {
+            Ok(call) => self.valid_call(conn, call, ack, now),
+            Err(CallError { kind }) => self.malformed(conn, kind, ack, now),
+        }
+    }
+
+    fn valid_call(&mut self, conn: ConnId, call: ClientCall, ack: Option<AckId>, now: Instant) {
+        match call {
+            ClientCall::Join { address, proof } => match ack {
+                Some(ack) => self.join(conn, &address, &proof, ack, now),
+                None => self.malformed(conn, CallKind::Join, None, now),
+            },
+            ClientCall::Leave { address } => self.leave(conn, &address, ack, now),
+            ClientCall::Dial { from, to, dial_id } => match ack {
+                Some(ack) => self.dial(conn, &from, &to, &dial_id, ack, now),
+                None => self.malformed(conn, CallKind::Dial, None, now),
+            },
+            ClientCall::StreamAccept { stream } => self.stream_accept(conn, stream, now),
+            ClientCall::StreamQueue { stream, payload } => {
+                self.stream_queue(conn, stream, payload, now);
+            }
+            ClientCall::StreamError { stream, end } => self.stream_error(conn, stream, end, now),
+        }
+    }
+
+    /// A callee has answered a [`Command::Ask`].
+    pub fn answered(&mut self, link: LinkId, answer: CalleeAnswer, now: Instant) {
+        self.dial_answered(link, answer, now);
+    }
+
+    /// A transport has written `packets` of what it was given since the last
+    /// report, and `bytes` of anything: the latter shows that a slow reader is
+    /// alive in the middle of a large message.
+    pub fn written(&mut self, conn: ConnId, packets: usize, bytes: usize, now: Instant) {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        connection.outbox.written(packets);
+        if let Some(progress) = &mut connection.outbox.stall {
+            *progress += bytes;
+        }
+        self.flush(conn, now);
+    }
+
+    /// Handles the deadlines that have come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, deadline)) = self.deadlines.take_due(now) {
+            match deadline {
+                Deadline::Dial(link) => self.dial_expired(link, now),
+                Deadline::Unaccepted(link) => self.unaccepted_expired(link, now),
+                Deadline::Stall(conn) => self.stall_expired(conn, now),
+                Deadline::Announce(conn) => self.announce(conn, at, now),
+            }
+        }
+    }
+
+    /// Returns what to do next. See the law of the loop.
+    pub fn poll(&mut self) -> Output {
+        match self.commands.pop_front() {
+            Some(command) => Output::Do(command),
+            None => Output::Wait(self.deadlines.next()),
+        }
+    }
+
+    /// Begins to shut down: new joins and dials are refused, connections without
+    /// streams are closed, the others when their last stream has ended.
+    pub fn shut_down(&mut self, _now: Instant) {
+        self.is_draining = true;
+        let idle: Vec<_> = self
+            .conns
+            .iter()
+            .filter(|(_, connection)| connection.links.is_empty())
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in idle {
+            self.close(conn, CloseReason::ShuttingDown);
+        }
+    }
+
+    /// Ends every stream with an error and closes every connection. Returns how
+    /// many streams had not ended.
+    pub fn cut(&mut self, now: Instant) -> usize {
+        let streams = self.gauges().streams;
+        let links: Vec<_> = self.links.keys().copied().collect();
+        for link in links {
+            self.cut_link(link, Cut::ShuttingDown, now);
+        }
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.close(conn, CloseReason::ShuttingDown);
+        }
+        streams
+    }
+
+    /// Returns whether every connection is gone.
+    pub fn is_empty(&self) -> bool {
+        self.conns.is_empty()
+    }
+
+    /// Returns what has happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Returns what is now. Walks the open links.
+    pub fn gauges(&self) -> Gauges {
+        let open = |link: &Link| {
+            use starpoint_wire::Direction::{Dialer, Listener};
+            [Dialer, Listener]
+                .into_iter()
+                .filter(|d| !link.half(*d).is_done())
+                .count()
+        };
+        Gauges {
+            connections: self.conns.len(),
+            peers: self.directory.len(),
+            links: self.links.len(),
+            streams: self.links.values().map(open).sum(),
+            bytes_queued: self.queued_bytes,
+            paused: self.paused,
+        }
+    }
+
+    fn malformed(&mut self, conn: ConnId, kind: CallKind, ack: Option<AckId>, now: Instant) {
+        *self.counters.malformed.entry(kind).or_default() += 1;
+        let Some(ack) = ack else { return };
+        match kind {
+            CallKind::Join => {
+                self.counters.joins += 1;
+                self.counters.joins_failed += 1;
+            }
+            CallKind::Dial => {
+                self.counters.dials += 1;
+                self.counters.dials_failed += 1;
+            }
+            CallKind::Leave | CallKind::Stream => {}
+            // Nobody knows what an unknown event's answer would mean.
+            CallKind::Unknown => return,
+        }
+        self.refuse(conn, ack, Refusal::InvalidArguments, now);
+    }
+
+    fn refuse(&mut self, conn: ConnId, ack: AckId, refusal: Refusal, now: Instant) {
+        *self.counters.refusals.entry(refusal).or_default() += 1;
+        self.reply(conn, ack, Reply::Refused(refusal), now);
+    }
+
+    fn reply(&mut self, conn: ConnId, ack: AckId, reply: Reply, now: Instant) {
+        self.send(conn, Control::Reply(ack, reply), now);
+    }
+
+    fn close(&mut self, conn: ConnId, reason: CloseReason) {
+        if let Some(connection) = self.conns.get_mut(&conn)
+            && !connection.is_closing
+        {
+            connection.is_closing = true;
+            self.commands.push_back(Command::Close { conn, reason });
+        }
+    }
+
+    /// Closes a connection that has nothing left to do in a star that shuts down.
+    fn close_if_drained(&mut self, conn: ConnId) {
+        if self.is_draining
+            && self
+                .conns
+                .get(&conn)
+                .is_some_and(|connection| connection.links.is_empty())
+        {
+            self.close(conn, CloseReason::ShuttingDown);
+        }
+    }
+
+    /// Returns how many announcements one connection gets in an interval.
+    fn announcements_per_interval(&self) -> usize {
+        (quota::ANNOUNCE_BUDGET / self.joined.max(1))
+            .clamp(quota::MIN_ANNOUNCEMENTS, quota::MAX_ANNOUNCEMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests;

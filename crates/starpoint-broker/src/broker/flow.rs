@@ -1,0 +1,318 @@
+//! Back-pressure: what goes out, who is held, who is given up.
+
+use std::time::Instant;
+
+use rand_core::CryptoRng;
+use starpoint_wire::{Cut, Direction, ServerEvent};
+
+use super::Broker;
+use crate::{
+    command::Command,
+    connection::PauseReason,
+    deadline::Deadline,
+    id::{ConnId, LinkId},
+    link::Item,
+    outbox::Control,
+    quota,
+};
+
+impl<R: CryptoRng> Broker<R> {
+    /// Sends a reply or notice, now or when the transport takes it.
+    pub(super) fn send(&mut self, conn: ConnId, control: Control, now: Instant) {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        connection.outbox.control_bytes += control.weight();
+        connection.outbox.control.push_back(control);
+        self.flush(conn, now);
+        let is_full = self
+            .conns
+            .get(&conn)
+            .is_some_and(|c| c.outbox.control_bytes > quota::CONTROL_HIGH_BYTES);
+        if is_full {
+            self.pause(conn, PauseReason::Control);
+        }
+    }
+
+    /// Puts a stream into its reader's turn if it has something to send.
+    pub(super) fn make_ready(&mut self, id: LinkId, direction: Direction, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let reader = link.reader(direction);
+        let half = link.half_mut(direction);
+        if !half.has_item() || half.is_ready {
+            return;
+        }
+        let Some(connection) = self.conns.get_mut(&reader) else {
+            return self.finish_half(id, direction);
+        };
+        half.is_ready = true;
+        connection.outbox.ready.push_back((id, direction));
+        self.flush(reader, now);
+    }
+
+    /// Gives the transport what it takes: notices first, then streams in turn.
+    pub(super) fn flush(&mut self, conn: ConnId, now: Instant) {
+        while let Some(connection) = self.conns.get_mut(&conn) {
+            let outbox = &mut connection.outbox;
+            if !outbox.is_writable() {
+                break;
+            }
+            if let Some(control) = outbox.control.pop_front() {
+                outbox.control_bytes -= control.weight();
+                self.send_control(conn, control);
+            } else if let Some((id, direction)) = outbox.ready.pop_front() {
+                self.send_item(conn, id, direction);
+            } else {
+                break;
+            }
+        }
+        self.relieve(conn, now);
+    }
+
+    fn send_control(&mut self, conn: ConnId, control: Control) {
+        let bytes = control.weight();
+        let command = match control {
+            Control::Reply(ack, reply) => Command::Reply { conn, ack, reply },
+            Control::Emit(event) => Command::Emit { conn, event },
+            Control::Ask(link, event) => Command::Ask { conn, link, event },
+        };
+        self.push_sent(conn, 1, bytes, command);
+    }
+
+    fn send_item(&mut self, conn: ConnId, id: LinkId, direction: Direction) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let stream = link.stream(direction);
+        let half = link.half_mut(direction);
+        half.is_ready = false;
+        let Some((item, weight)) = half.pop() else {
+            return;
+        };
+        let has_more = half.has_item();
+        half.is_ready = has_more;
+        let event = match item {
+            Item::Chunk(chunk) => {
+                self.counters.bytes_relayed += chunk.len() as u64;
+                ServerEvent::StreamQueue(stream, chunk)
+            }
+            Item::End(end) => ServerEvent::StreamError(stream, end),
+        };
+        if has_more && let Some(connection) = self.conns.get_mut(&conn) {
+            connection.outbox.ready.push_back((id, direction));
+        }
+        self.unqueue(conn, weight);
+        let (packets, bytes) = (event.packets(), event.weight());
+        self.push_sent(conn, packets, bytes, Command::Emit { conn, event });
+        self.relieve_stream(id, direction);
+        self.remove_if_done(id);
+    }
+
+    fn push_sent(&mut self, conn: ConnId, packets: usize, bytes: usize, command: Command) {
+        if let Some(connection) = self.conns.get_mut(&conn) {
+            connection.outbox.sent(packets, bytes);
+        }
+        self.commands.push_back(command);
+    }
+
+    /// Notes that bytes no longer wait for a connection.
+    pub(super) fn unqueue(&mut self, reader: ConnId, weight: usize) {
+        self.queued_bytes -= weight;
+        if let Some(connection) = self.conns.get_mut(&reader) {
+            connection.outbox.queued_bytes -= weight;
+        }
+        self.relieve_total();
+    }
+
+    /// Stops reading the writer of a stream if too much waits (R-FLOW-2).
+    pub(super) fn hold_writer(&mut self, id: LinkId, direction: Direction, now: Instant) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (writer, reader) = (link.writer(direction), link.reader(direction));
+        let waiting = link.half(direction).queued_bytes();
+        let Some(connection) = self.conns.get_mut(&reader) else {
+            return;
+        };
+        let mut is_held = false;
+        if connection.outbox.queued_bytes > quota::DESTINATION_HIGH_BYTES {
+            connection.outbox.holds.insert(writer);
+            self.pause(writer, PauseReason::Destination(reader));
+            is_held = true;
+        }
+        if waiting > quota::STREAM_HIGH_BYTES {
+            self.hold_stream(id, direction, now);
+            is_held = true;
+        }
+        if waiting > 0 && self.queued_bytes > quota::TOTAL_HIGH_BYTES {
+            self.held_by_total.insert(writer);
+            self.pause(writer, PauseReason::Total);
+            is_held = true;
+        }
+        if is_held {
+            self.watch_stall(reader, now);
+        }
+    }
+
+    fn hold_stream(&mut self, id: LinkId, direction: Direction, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let (writer, reader) = (link.writer(direction), link.reader(direction));
+        let half = link.half_mut(direction);
+        if half.held_since.is_none() {
+            half.held_since = Some(now);
+            if let Some(connection) = self.conns.get_mut(&reader) {
+                connection.outbox.held_streams += 1;
+            }
+            self.pause(writer, PauseReason::Stream(id, direction));
+        }
+    }
+
+    /// Reads the writer of a stream again, as far as this stream is concerned.
+    pub(super) fn release_stream(&mut self, id: LinkId, direction: Direction) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let (writer, reader) = (link.writer(direction), link.reader(direction));
+        if link.half_mut(direction).held_since.take().is_some() {
+            if let Some(connection) = self.conns.get_mut(&reader) {
+                connection.outbox.held_streams -= 1;
+            }
+            self.resume(writer, PauseReason::Stream(id, direction));
+        }
+    }
+
+    fn relieve_stream(&mut self, id: LinkId, direction: Direction) {
+        let is_low = self
+            .links
+            .get(&id)
+            .is_some_and(|link| link.half(direction).queued_bytes() < quota::STREAM_LOW_BYTES);
+        if is_low {
+            self.release_stream(id, direction);
+        }
+    }
+
+    /// Reads again whoever waited for this connection, if little enough waits.
+    fn relieve(&mut self, conn: ConnId, _now: Instant) {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let outbox = &mut connection.outbox;
+        let is_control_low = outbox.control_bytes < quota::CONTROL_LOW_BYTES;
+        let released = if outbox.queued_bytes < quota::DESTINATION_LOW_BYTES {
+            std::mem::take(&mut outbox.holds)
+        } else {
+            Default::default()
+        };
+        if is_control_low {
+            self.resume(conn, PauseReason::Control);
+        }
+        for writer in released {
+            self.release_destination(writer, conn);
+        }
+    }
+
+    pub(super) fn release_destination(&mut self, writer: ConnId, reader: ConnId) {
+        self.resume(writer, PauseReason::Destination(reader));
+    }
+
+    pub(super) fn relieve_total(&mut self) {
+        if self.queued_bytes < quota::TOTAL_LOW_BYTES {
+            for writer in std::mem::take(&mut self.held_by_total) {
+                self.resume(writer, PauseReason::Total);
+            }
+        }
+    }
+
+    fn pause(&mut self, conn: ConnId, reason: PauseReason) {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let was_read = connection.pauses.is_empty();
+        connection.pauses.insert(reason);
+        if was_read {
+            self.paused += 1;
+            self.counters.pauses += 1;
+            self.commands.push_back(Command::Pause { conn });
+        }
+    }
+
+    fn resume(&mut self, conn: ConnId, reason: PauseReason) {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if connection.pauses.remove(&reason) && connection.pauses.is_empty() {
+            self.paused -= 1;
+            self.commands.push_back(Command::Resume { conn });
+        }
+    }
+
+    /// Begins to watch whether a connection that holds others up takes anything.
+    fn watch_stall(&mut self, reader: ConnId, now: Instant) {
+        if let Some(connection) = self.conns.get_mut(&reader)
+            && connection.outbox.stall.is_none()
+        {
+            connection.outbox.stall = Some(0);
+            let at = now + quota::STALL_DEADLINE;
+            self.deadlines.add(at, Deadline::Stall(reader));
+        }
+    }
+
+    /// Ends the streams of a reader that has held others up for too long (R-FLOW-4).
+    pub(super) fn stall_expired(&mut self, conn: ConnId, now: Instant) {
+        let Some(taken) = self
+            .conns
+            .get_mut(&conn)
+            .and_then(|c| c.outbox.stall.take())
+        else {
+            return;
+        };
+        if !self.is_holding(conn) {
+            return;
+        }
+        let is_stopped = taken < quota::STALL_MIN_BYTES;
+        for (id, direction) in self.streams_read_by(conn) {
+            let Some(link) = self.links.get(&id) else {
+                continue;
+            };
+            let half = link.half(direction);
+            let is_refused = !half.is_accepted
+                && half
+                    .held_since
+                    .is_some_and(|since| now >= since + quota::STALL_DEADLINE);
+            if half.queued_bytes() > 0 && (is_stopped || is_refused) {
+                self.cut_link(id, Cut::ReaderStalled, now);
+            }
+        }
+        if self.is_holding(conn) {
+            self.watch_stall(conn, now);
+        }
+    }
+
+    fn is_holding(&self, conn: ConnId) -> bool {
+        let is_over_total = !self.held_by_total.is_empty();
+        self.conns.get(&conn).is_some_and(|connection| {
+            let outbox = &connection.outbox;
+            outbox.is_holding() || (is_over_total && outbox.queued_bytes > 0)
+        })
+    }
+
+    fn streams_read_by(&self, conn: ConnId) -> Vec<(LinkId, Direction)> {
+        let Some(connection) = self.conns.get(&conn) else {
+            return Vec::new();
+        };
+        let read = |id: &LinkId| {
+            let link = self.links.get(id)?;
+            let direction = if link.dialer == conn {
+                Direction::Listener
+            } else {
+                Direction::Dialer
+            };
+            Some((*id, direction))
+        };
+        connection.links.values().filter_map(read).collect()
+    }
+}

@@ -1,0 +1,259 @@
+//! Joining with and without a challenge, leaving, taking over.
+
+use std::time::Instant;
+
+use rand_core::CryptoRng;
+use starpoint_wire::{
+    AddressError, Nonce, PeerAddress, Refusal, Reply, ServerEvent, challenge,
+    limits::NONCE_LIFETIME,
+};
+
+use super::Broker;
+use crate::{
+    command::CloseReason,
+    config::Challenge,
+    connection::OpenChallenge,
+    id::{AckId, ConnId},
+    outbox::Control,
+    quota::{self, JOIN_RATE},
+};
+
+impl<R: CryptoRng> Broker<R> {
+    /// Handles `ss-join` (R-JOIN-1 to R-JOIN-12).
+    pub(super) fn join(
+        &mut self,
+        conn: ConnId,
+        address: &str,
+        proof: &str,
+        ack: AckId,
+        now: Instant,
+    ) {
+        let address = PeerAddress::parse(address, self.config.address_rule);
+        let is_answer = address
+            .as_ref()
+            .is_ok_and(|address| self.has_challenge(conn, address));
+        if !is_answer {
+            self.counters.joins += 1;
+        }
+        match self.try_join(conn, address, proof, now) {
+            Ok(reply) => {
+                if matches!(reply, Reply::Joined(_)) {
+                    self.counters.joins_succeeded += 1;
+                }
+                self.reply(conn, ack, reply, now);
+            }
+            Err(refusal) => {
+                self.counters.joins_failed += 1;
+                self.refuse(conn, ack, refusal, now);
+                if refusal == Refusal::TooManyAttempts {
+                    self.close(conn, CloseReason::TooManyAttempts);
+                }
+            }
+        }
+    }
+
+    fn has_challenge(&self, conn: ConnId, address: &PeerAddress) -> bool {
+        self.conns
+            .get(&conn)
+            .is_some_and(|c| c.challenges.contains_key(address.key()))
+    }
+
+    fn try_join(
+        &mut self,
+        conn: ConnId,
+        address: Result<PeerAddress, AddressError>,
+        proof: &str,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return Err(Refusal::PeerGone);
+        };
+        if !connection.joins.take(JOIN_RATE, now) {
+            return Err(Refusal::TooManyRequests);
+        }
+        if self.is_draining {
+            return Err(Refusal::ShuttingDown);
+        }
+        let address = address?;
+        if self.config.challenge == Challenge::Off {
+            return self.register(conn, address, now);
+        }
+        // Whatever comes of it, this was the challenge's one answer (R-JOIN-4).
+        match connection.challenges.remove(address.key()) {
+            Some(open) => self.answer_challenge(conn, address, proof, &open, now),
+            None => self.open_challenge(conn, address, proof, now),
+        }
+    }
+
+    fn open_challenge(
+        &mut self,
+        conn: ConnId,
+        address: PeerAddress,
+        proof: &str,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        if proof.is_empty() {
+            return Err(Refusal::KeyMissing);
+        }
+        let key = challenge::decode_public_key(proof)?;
+        let is_own = address
+            .peer()
+            .is_some_and(|peer| challenge::key_belongs_to(&key, &peer));
+        if !is_own {
+            return Err(Refusal::IdMismatch);
+        }
+        let mut random = [0; 32];
+        self.rng.fill_bytes(&mut random);
+        let nonce = Nonce::from_random(random);
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return Err(Refusal::PeerGone);
+        };
+        connection.challenges.retain(|_, open| open.expires > now);
+        if connection.challenges.len() >= quota::MAX_CHALLENGES {
+            return Err(Refusal::TooManyRequests);
+        }
+        let open = OpenChallenge {
+            nonce: nonce.clone(),
+            key,
+            expires: now + NONCE_LIFETIME,
+        };
+        connection.challenges.insert(address.key().clone(), open);
+        Ok(Reply::Challenge(nonce))
+    }
+
+    fn answer_challenge(
+        &mut self,
+        conn: ConnId,
+        address: PeerAddress,
+        proof: &str,
+        open: &OpenChallenge,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        // The key again: the client has begun anew and gets a fresh nonce.
+        if challenge::decode_public_key(proof).is_ok_and(|key| key == open.key) {
+            return self.open_challenge(conn, address, proof, now);
+        }
+        if open.expires <= now {
+            return Err(Refusal::ChallengeExpired);
+        }
+        let verified = challenge::verify(&open.key, &open.nonce, proof);
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return Err(Refusal::PeerGone);
+        };
+        match verified {
+            Ok(()) => self.register(conn, address, now),
+            Err(error) => {
+                // The original counts a failed signature as a join of its own.
+                self.counters.joins += 1;
+                connection.failed_answers += 1;
+                if connection.failed_answers >= quota::MAX_FAILED_ANSWERS {
+                    return Err(Refusal::TooManyAttempts);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Gives the address to the connection, whoever had it (R-JOIN-8).
+    fn register(
+        &mut self,
+        conn: ConnId,
+        address: PeerAddress,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        let Some(connection) = self.conns.get(&conn) else {
+            return Err(Refusal::PeerGone);
+        };
+        let spelling = address.spelling();
+        if !connection.addresses.contains(address.key()) {
+            let is_first = connection.addresses.is_empty();
+            if is_first && !self.has_room_for(&address) {
+                return Err(Refusal::StarFull);
+            }
+            if connection.addresses.len() >= quota::MAX_ADDRESSES {
+                return Err(Refusal::TooManyAddresses);
+            }
+            self.note_address(conn, &address);
+            self.evict(&address, now);
+            let seq = self.directory.insert(conn, address);
+            self.begin_announcing(conn, seq, now);
+            self.announce_now(seq, now);
+        }
+        if let Some(connection) = self.conns.get_mut(&conn) {
+            connection.spelling = spelling;
+        }
+        let others = self
+            .directory
+            .newest_of_others(conn, spelling, quota::MAX_JOIN_LIST);
+        Ok(Reply::Joined(others))
+    }
+
+    /// Returns whether one more connection may join, or this one in place of the
+    /// one that has its address.
+    fn has_room_for(&self, address: &PeerAddress) -> bool {
+        let leaves = self
+            .directory
+            .owner(address.key())
+            .and_then(|owner| self.conns.get(&owner))
+            .is_some_and(|owner| owner.addresses.len() == 1);
+        self.joined - usize::from(leaves) < self.config.max_peers.get()
+    }
+
+    fn note_address(&mut self, conn: ConnId, address: &PeerAddress) {
+        if let Some(connection) = self.conns.get_mut(&conn) {
+            self.joined += usize::from(connection.addresses.is_empty());
+            connection.addresses.insert(address.key().clone());
+        }
+    }
+
+    /// Takes the address from the connection that has it and tells it.
+    fn evict(&mut self, address: &PeerAddress, now: Instant) {
+        let Some(old) = self.directory.remove(address.key()) else {
+            return;
+        };
+        self.counters.takeovers += 1;
+        self.forget_address(old.conn, address);
+        let event = ServerEvent::Evicted {
+            address: old.address.as_str().to_owned(),
+        };
+        self.send(old.conn, Control::Emit(event), now);
+    }
+
+    fn forget_address(&mut self, conn: ConnId, address: &PeerAddress) {
+        if let Some(connection) = self.conns.get_mut(&conn)
+            && connection.addresses.remove(address.key())
+            && connection.addresses.is_empty()
+        {
+            connection.announcer.next = None;
+            self.joined -= 1;
+        }
+    }
+
+    /// Handles `ss-leave` (R-LEAVE-1). Streams that are open go on.
+    pub(super) fn leave(&mut self, conn: ConnId, address: &str, ack: Option<AckId>, now: Instant) {
+        let result = self.try_leave(conn, address, now);
+        match (result, ack) {
+            (Ok(()), Some(ack)) => self.reply(conn, ack, Reply::Done, now),
+            (Err(refusal), Some(ack)) => self.refuse(conn, ack, refusal, now),
+            (Ok(()) | Err(_), None) => {}
+        }
+    }
+
+    fn try_leave(&mut self, conn: ConnId, address: &str, now: Instant) -> Result<(), Refusal> {
+        let rule = self.config.address_rule;
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return Err(Refusal::PeerGone);
+        };
+        if !connection.joins.take(JOIN_RATE, now) {
+            return Err(Refusal::TooManyRequests);
+        }
+        let address = PeerAddress::parse(address, rule)?;
+        connection.challenges.remove(address.key());
+        if !connection.addresses.contains(address.key()) {
+            return Err(Refusal::NotAuthorized);
+        }
+        self.directory.remove(address.key());
+        self.forget_address(conn, &address);
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! What a broker asks its driver to do.
+
+use std::time::Instant;
+
+use starpoint_wire::{Reply, ServerEvent};
+
+use crate::id::{AckId, ConnId, LinkId};
+
+/// Answer of [`Broker::poll`](crate::Broker::poll).
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Do this, then poll again.
+    Do(Command),
+    /// Nothing to do. Call [`Broker::handle_timeout`](crate::Broker::handle_timeout)
+    /// at the given time, or when something has happened.
+    Wait(Option<Instant>),
+}
+
+/// One thing to do. Commands are carried out in order.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// Acknowledge a call.
+    Reply {
+        /// Who called.
+        conn: ConnId,
+        /// The number that the call carried.
+        ack: AckId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Send an event.
+    Emit {
+        /// To whom.
+        conn: ConnId,
+        /// What.
+        event: ServerEvent,
+    },
+    /// Send an event and report its acknowledgement with
+    /// [`Broker::answered`](crate::Broker::answered).
+    Ask {
+        /// To whom.
+        conn: ConnId,
+        /// Name for the answer.
+        link: LinkId,
+        /// What.
+        event: ServerEvent,
+    },
+    /// Read nothing more from the connection until [`Command::Resume`].
+    Pause {
+        /// Whose calls.
+        conn: ConnId,
+    },
+    /// Read from the connection again.
+    Resume {
+        /// Whose calls.
+        conn: ConnId,
+    },
+    /// Close the connection when what was sent to it is written. The driver
+    /// reports [`Broker::disconnected`](crate::Broker::disconnected) as for any
+    /// other end.
+    Close {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+impl Command {
+    /// Returns whether the command sends something that
+    /// [`Broker::written`](crate::Broker::written) has to report.
+    pub fn sends_to(&self) -> Option<ConnId> {
+        match self {
+            Self::Reply { conn, .. } | Self::Emit { conn, .. } | Self::Ask { conn, .. } => {
+                Some(*conn)
+            }
+            Self::Pause { .. } | Self::Resume { .. } | Self::Close { .. } => None,
+        }
+    }
+}
+
+/// Why a broker closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Too many failed answers to challenges.
+    TooManyAttempts,
+    /// The star is shutting down.
+    ShuttingDown,
+}

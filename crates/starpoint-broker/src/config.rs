@@ -1,0 +1,39 @@
+//! What an operator decides about a broker.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use starpoint_wire::{AddressRule, limits};
+
+/// Whether a peer has to prove that an address is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// A join is challenged: only the holder of the key may have the address.
+    Required,
+    /// Anybody may have any address. For closed networks and tests.
+    Off,
+}
+
+/// Settings of a broker.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Default [`Challenge::Required`].
+    pub challenge: Challenge,
+    /// Default [`AddressRule::AnyMultiaddr`].
+    pub address_rule: AddressRule,
+    /// Time between two announcements of one peer to another. Default
+    /// [`limits::ANNOUNCE_INTERVAL`].
+    pub announce_interval: Duration,
+    /// Most connections that may have joined at once. Default 10 000.
+    pub max_peers: NonZeroUsize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            challenge: Challenge::Required,
+            address_rule: AddressRule::AnyMultiaddr,
+            announce_interval: limits::ANNOUNCE_INTERVAL,
+            max_peers: NonZeroUsize::new(10_000).expect("10 000 is not zero"),
+        }
+    }
+}

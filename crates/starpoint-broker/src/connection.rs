@@ -1,0 +1,82 @@
+//! What a broker knows of one connection.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use libp2p_identity::PublicKey;
+use starpoint_wire::{AddressKey, DialId, Direction, Nonce, PeerSpelling};
+
+use crate::{directory::Seq, id::ConnId, id::LinkId, outbox::Outbox, quota::Bucket};
+
+/// One client connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Addresses that it has joined with.
+    pub(crate) addresses: BTreeSet<AddressKey>,
+    /// How it writes peer ids, as of its last join.
+    pub(crate) spelling: PeerSpelling,
+    /// Challenges that it has not answered.
+    pub(crate) challenges: BTreeMap<AddressKey, OpenChallenge>,
+    pub(crate) failed_answers: u32,
+    pub(crate) joins: Bucket,
+    pub(crate) dials: Bucket,
+    /// Dials and dialed connections, either side.
+    pub(crate) links: BTreeMap<DialId, LinkId>,
+    pub(crate) outbox: Outbox,
+    /// Why its reads are paused; it is read while there is no reason.
+    pub(crate) pauses: BTreeSet<PauseReason>,
+    pub(crate) announcer: Announcer,
+    pub(crate) is_closing: bool,
+}
+
+/// A challenge that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct OpenChallenge {
+    pub(crate) nonce: Nonce,
+    pub(crate) key: PublicKey,
+    pub(crate) expires: Instant,
+}
+
+/// Why a connection's reads are paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PauseReason {
+    /// Too much waits in a stream that it writes.
+    Stream(LinkId, Direction),
+    /// Too much waits for a destination that it writes to.
+    Destination(ConnId),
+    /// Too much waits in the whole star.
+    Total,
+    /// Too much waits for it: it asks faster than it takes answers.
+    Control,
+}
+
+/// How far a connection has heard of the others.
+#[derive(Debug, Default)]
+pub(crate) struct Announcer {
+    /// When it hears of others again; `None` before it has joined.
+    pub(crate) next: Option<Instant>,
+    /// It has heard of every registration up to here.
+    pub(crate) news: Seq,
+    /// It was reminded of old registrations up to here.
+    pub(crate) refresh: Seq,
+}
+
+impl Connection {
+    pub(crate) fn new() -> Self {
+        Self {
+            addresses: BTreeSet::new(),
+            spelling: PeerSpelling::Ipfs,
+            challenges: BTreeMap::new(),
+            failed_answers: 0,
+            joins: Bucket::default(),
+            dials: Bucket::default(),
+            links: BTreeMap::new(),
+            outbox: Outbox::default(),
+            pauses: BTreeSet::new(),
+            announcer: Announcer::default(),
+            is_closing: false,
+        }
+    }
+}

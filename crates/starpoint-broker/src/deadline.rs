@@ -1,0 +1,44 @@
+//! One heap for every deadline of a broker.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
+
+use crate::id::{ConnId, LinkId};
+
+/// What a deadline is for. Its owner may be gone or have a newer one by the time
+/// it comes; whoever handles it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Deadline {
+    /// A callee has to have answered.
+    Dial(LinkId),
+    /// The reader of an ended stream has to have accepted it.
+    Unaccepted(LinkId),
+    /// A destination has to have taken something.
+    Stall(ConnId),
+    /// A connection hears of others.
+    Announce(ConnId),
+}
+
+/// Deadlines in the order of time.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    heap: BinaryHeap<Reverse<(Instant, Deadline)>>,
+}
+
+impl Deadlines {
+    pub(crate) fn add(&mut self, at: Instant, deadline: Deadline) {
+        self.heap.push(Reverse((at, deadline)));
+    }
+
+    /// Returns the earliest time.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes a deadline that has come, with the time that it was set for.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(Instant, Deadline)> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(due)| due)
+    }
+}

@@ -1,0 +1,113 @@
+//! Which connection has which address.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
+};
+
+use libp2p_identity::PeerId;
+use starpoint_wire::{AddressKey, PeerAddress, PeerSpelling};
+
+use crate::id::ConnId;
+
+/// Order in which addresses were registered; never used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Seq(pub(crate) u64);
+
+/// An address and the connection that has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Registration {
+    pub(crate) conn: ConnId,
+    pub(crate) address: PeerAddress,
+}
+
+/// All registered addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    last_seq: Seq,
+    by_seq: BTreeMap<Seq, Registration>,
+    by_key: HashMap<AddressKey, Seq>,
+    by_peer: HashMap<PeerId, BTreeSet<Seq>>,
+}
+
+impl Directory {
+    pub(crate) fn len(&self) -> usize {
+        self.by_seq.len()
+    }
+
+    /// Returns the newest number given out.
+    pub(crate) fn last_seq(&self) -> Seq {
+        self.last_seq
+    }
+
+    /// Registers an address. The key must be free.
+    pub(crate) fn insert(&mut self, conn: ConnId, address: PeerAddress) -> Seq {
+        self.last_seq.0 += 1;
+        let seq = self.last_seq;
+        if let Some(peer) = address.peer() {
+            self.by_peer.entry(peer).or_default().insert(seq);
+        }
+        self.by_key.insert(address.key().clone(), seq);
+        self.by_seq.insert(seq, Registration { conn, address });
+        seq
+    }
+
+    /// Removes an address.
+    pub(crate) fn remove(&mut self, key: &AddressKey) -> Option<Registration> {
+        let seq = self.by_key.remove(key)?;
+        let registration = self.by_seq.remove(&seq)?;
+        if let Some(peer) = registration.address.peer()
+            && let Some(seqs) = self.by_peer.get_mut(&peer)
+        {
+            seqs.remove(&seq);
+            if seqs.is_empty() {
+                self.by_peer.remove(&peer);
+            }
+        }
+        Some(registration)
+    }
+
+    /// Returns who has exactly this address.
+    pub(crate) fn owner(&self, key: &AddressKey) -> Option<ConnId> {
+        let seq = self.by_key.get(key)?;
+        self.by_seq.get(seq).map(|r| r.conn)
+    }
+
+    pub(crate) fn get(&self, seq: Seq) -> Option<&Registration> {
+        self.by_seq.get(&seq)
+    }
+
+    /// Finds whom a dialed address means: who has it, or else who has joined last
+    /// with another address of the same peer (R-DIAL-2).
+    pub(crate) fn find(&self, address: &PeerAddress) -> Option<&Registration> {
+        let seq = self.by_key.get(address.key()).or_else(|| {
+            let peer = address.peer()?;
+            self.by_peer.get(&peer)?.last()
+        })?;
+        self.by_seq.get(seq)
+    }
+
+    /// Returns registrations after `seq`, oldest first.
+    pub(crate) fn after(&self, seq: Seq) -> impl Iterator<Item = (Seq, &Registration)> {
+        self.by_seq
+            .range((Bound::Excluded(seq), Bound::Unbounded))
+            .map(|(seq, registration)| (*seq, registration))
+    }
+
+    /// Returns the newest addresses that other connections have, oldest first, in
+    /// the given spelling.
+    pub(crate) fn newest_of_others(
+        &self,
+        than: ConnId,
+        spelling: PeerSpelling,
+        limit: usize,
+    ) -> Vec<String> {
+        let newest = self.by_seq.values().rev().filter(|r| r.conn != than);
+        let mut addresses: Vec<_> = newest
+            .take(limit)
+            .map(|r| r.address.spelled(spelling))
+            .collect();
+        addresses.reverse();
+        addresses
+    }
+}

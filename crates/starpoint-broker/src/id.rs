@@ -1,0 +1,15 @@
+//! Names that the broker and its driver use for the same things.
+
+/// One client connection. Chosen by the driver, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Number under which a client expects an acknowledgement. Chosen by the client,
+/// so it may well repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AckId(pub i64);
+
+/// One dialed connection between two clients. Chosen by the broker, never used
+/// again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub(crate) u64);

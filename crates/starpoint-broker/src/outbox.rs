@@ -1,0 +1,95 @@
+//! What waits for one connection, and what its transport still holds.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use starpoint_wire::{Direction, Reply, ServerEvent};
+
+use crate::{
+    id::{AckId, ConnId, LinkId},
+    quota::{WINDOW_BYTES, WINDOW_PACKETS},
+};
+
+/// A reply or notice: small, and ahead of all chunks.
+#[derive(Debug)]
+pub(crate) enum Control {
+    Reply(AckId, Reply),
+    Emit(ServerEvent),
+    Ask(LinkId, ServerEvent),
+}
+
+impl Control {
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Reply(_, reply) => reply.weight(),
+            Self::Emit(event) | Self::Ask(_, event) => event.weight(),
+        }
+    }
+}
+
+/// The way to one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) control: VecDeque<Control>,
+    pub(crate) control_bytes: usize,
+    /// Streams with something to send, each once, in turn.
+    pub(crate) ready: VecDeque<(LinkId, Direction)>,
+    /// Bytes of chunks that wait for this connection.
+    pub(crate) queued_bytes: usize,
+    /// Writers that are paused because too much waits for this connection.
+    pub(crate) holds: BTreeSet<ConnId>,
+    /// Streams to this connection whose writers are paused for that stream.
+    pub(crate) held_streams: usize,
+    /// Bytes written since the stall deadline was set; `None` when it is not.
+    pub(crate) stall: Option<usize>,
+    /// Sizes of what the transport holds, oldest first.
+    in_flight: VecDeque<InFlight>,
+    in_flight_bytes: usize,
+    in_flight_packets: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    packets: usize,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Returns whether the transport may be given more.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.in_flight_bytes < WINDOW_BYTES && self.in_flight_packets < WINDOW_PACKETS
+    }
+
+    /// Returns whether nothing waits and nothing is in the transport's hands.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.control.is_empty() && self.ready.is_empty()
+    }
+
+    /// Notes that the transport was given something.
+    pub(crate) fn sent(&mut self, packets: usize, bytes: usize) {
+        self.in_flight.push_back(InFlight { packets, bytes });
+        self.in_flight_bytes += bytes;
+        self.in_flight_packets += packets;
+    }
+
+    /// Notes that the transport has written packets.
+    pub(crate) fn written(&mut self, mut packets: usize) {
+        while packets > 0 {
+            let Some(oldest) = self.in_flight.front_mut() else {
+                return;
+            };
+            let done = packets.min(oldest.packets);
+            oldest.packets -= done;
+            packets -= done;
+            self.in_flight_packets -= done;
+            if oldest.packets == 0 {
+                self.in_flight_bytes -= oldest.bytes;
+                self.in_flight.pop_front();
+            }
+        }
+    }
+
+    /// Returns whether a writer somewhere waits for this connection.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.holds.is_empty() || self.held_streams > 0
+    }
+}

@@ -1,0 +1,120 @@
+//! Bounds on what may wait in a broker, and the rates that it takes.
+//!
+//! `spec/04-limits.md` has the same numbers, the policy of every queue, and why.
+
+use std::time::{Duration, Instant};
+
+/// Bytes handed to a connection's transport and not yet written, above which the
+/// broker keeps the rest (R-FLOW-1). One message may lie above the mark.
+pub const WINDOW_BYTES: usize = 256 * 1024;
+/// Packets handed to a connection's transport and not yet written, above which the
+/// broker keeps the rest. Half of what the transport's own queue must hold.
+pub const WINDOW_PACKETS: usize = 96;
+
+/// Bytes waiting in one stream above which its writer is no longer read (R-FLOW-2).
+pub const STREAM_HIGH_BYTES: usize = 256 * 1024;
+/// Bytes waiting in one stream below which its writer is read again.
+pub const STREAM_LOW_BYTES: usize = 64 * 1024;
+/// Bytes waiting for one destination above which its writers are no longer read.
+pub const DESTINATION_HIGH_BYTES: usize = 1024 * 1024;
+/// Bytes waiting for one destination below which its writers are read again.
+pub const DESTINATION_LOW_BYTES: usize = 256 * 1024;
+/// Bytes waiting in all streams above which writers to a busy destination are no
+/// longer read. Writers to an idle destination go on.
+pub const TOTAL_HIGH_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes waiting in all streams below which all writers are read again.
+pub const TOTAL_LOW_BYTES: usize = 48 * 1024 * 1024;
+/// Added to the length of each chunk, so that empty chunks are bounded too.
+pub const CHUNK_OVERHEAD_BYTES: usize = 128;
+
+/// Bytes of replies and notices waiting for one connection above which its own
+/// calls are no longer read and dials to it are refused (R-FLOW-3).
+pub const CONTROL_HIGH_BYTES: usize = 64 * 1024;
+/// Bytes of replies and notices below which its calls are read again.
+pub const CONTROL_LOW_BYTES: usize = 16 * 1024;
+
+/// Time in which a destination that holds up a writer has to take
+/// [`STALL_MIN_BYTES`], or its streams are ended (R-FLOW-4).
+pub const STALL_DEADLINE: Duration = Duration::from_secs(10);
+/// See [`STALL_DEADLINE`].
+pub const STALL_MIN_BYTES: usize = 64 * 1024;
+/// Time that the reader of an ended stream has to accept it before the stream is
+/// forgotten (R-STREAM-9).
+pub const UNACCEPTED_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Most addresses of one connection (R-LIMIT-5).
+pub const MAX_ADDRESSES: usize = 16;
+/// Most open challenges of one connection (R-LIMIT-6).
+pub const MAX_CHALLENGES: usize = 16;
+/// Failed answers after which a connection is closed (R-JOIN-7).
+pub const MAX_FAILED_ANSWERS: u32 = 8;
+/// Most dials and dialed connections of one connection, either side (R-LIMIT-7).
+pub const MAX_LINKS: usize = 512;
+
+/// Most addresses in the answer to a join; the newest (R-PEER-4).
+pub const MAX_JOIN_LIST: usize = 1024;
+/// Most connections that are told of a new peer at once (R-PEER-5).
+pub const MAX_IMMEDIATE_NOTICES: usize = 256;
+/// Announcements that a star makes in an interval, shared by its connections
+/// (R-PEER-3).
+pub const ANNOUNCE_BUDGET: usize = 20_000;
+/// Least announcements to one connection in an interval, however many are here.
+pub const MIN_ANNOUNCEMENTS: usize = 4;
+/// Most announcements to one connection in an interval.
+pub const MAX_ANNOUNCEMENTS: usize = 128;
+
+/// Joins and leaves of one connection: burst, and time for one more (R-LIMIT-8).
+pub(crate) const JOIN_RATE: Rate = Rate {
+    burst: 64,
+    period: Duration::from_millis(50),
+};
+/// Dials of one connection: burst, and time for one more (R-LIMIT-9).
+pub(crate) const DIAL_RATE: Rate = Rate {
+    burst: 512,
+    period: Duration::from_millis(10),
+};
+
+/// A rate that a connection may not pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    burst: u32,
+    period: Duration,
+}
+
+/// Calls that a connection has left, as the time at which it would be even.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bucket {
+    even_at: Option<Instant>,
+}
+
+impl Bucket {
+    /// Takes one call; `false` when the rate is used up.
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> bool {
+        let even_at = self.even_at.map_or(now, |at| at.max(now)) + rate.period;
+        if even_at.duration_since(now) > rate.period * rate.burst {
+            return false;
+        }
+        self.even_at = Some(even_at);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let rate = Rate {
+            burst: 3,
+            period: Duration::from_secs(1),
+        };
+        let start = Instant::now();
+        let mut bucket = Bucket::default();
+        let taken = (0..5).filter(|_| bucket.take(rate, start)).count();
+        assert_eq!(taken, 3);
+        assert!(!bucket.take(rate, start + Duration::from_millis(999)));
+        assert!(bucket.take(rate, start + Duration::from_secs(1)));
+        assert!(!bucket.take(rate, start + Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,117 @@
+//! What an operator decides about a star.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
+
+use starpoint_wire::{AddressRule, limits};
+
+/// Settings of one star. [`Config::default`] is a star for the public, without TLS.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses to listen on, at least one. Port 0 takes a free port. Default
+    /// `0.0.0.0:9090`.
+    pub listen: Vec<SocketAddr>,
+    /// Whether a peer has to prove that an address is its own. Default
+    /// [`Challenge::Required`].
+    pub challenge: Challenge,
+    /// Which addresses may join. Default [`AddressRule::AnyMultiaddr`].
+    pub address_rule: AddressRule,
+    /// Time between two announcements of a peer to another. 100 ms to 1 h; default
+    /// [`limits::ANNOUNCE_INTERVAL`].
+    pub announce_interval: Duration,
+    /// Certificate and key; `None`, the default, serves plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Whether `GET /metrics` is served. Default [`Metrics::Served`].
+    pub metrics: Metrics,
+    /// Most peers that may have joined at once. Default 10 000.
+    pub max_peers: NonZeroUsize,
+    /// Largest message that a peer may send, in bytes of payload. 64 KiB to
+    /// 64 MiB; default [`limits::MAX_MESSAGE_BYTES`].
+    pub max_message_bytes: usize,
+    /// Time that streams have to end in a shutdown. Default 5 s.
+    pub drain_deadline: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9090))],
+            challenge: Challenge::Required,
+            address_rule: AddressRule::AnyMultiaddr,
+            announce_interval: limits::ANNOUNCE_INTERVAL,
+            tls: None,
+            metrics: Metrics::Served,
+            max_peers: NonZeroUsize::new(10_000).expect("10 000 is not zero"),
+            max_message_bytes: limits::MAX_MESSAGE_BYTES,
+            drain_deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+pub use starpoint_broker::Challenge;
+
+/// Whether the metrics page exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metrics {
+    /// `GET /metrics` answers.
+    Served,
+    /// `GET /metrics` is not found.
+    Hidden,
+}
+
+/// Where the certificate is. Both files are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, PEM, the server's own first.
+    pub cert: PathBuf,
+    /// Private key, PEM: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+}
+
+/// Shortest announce interval.
+pub const MIN_ANNOUNCE_INTERVAL: Duration = Duration::from_millis(100);
+/// Longest announce interval.
+pub const MAX_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Smallest setting for the largest message: 64 KiB.
+pub const MIN_MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// Largest setting for the largest message: 64 MiB.
+pub const MAX_MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// A setting that cannot be served: the operator's fault, nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No address to listen on.
+    #[error("no address to listen on")]
+    NoListener,
+    /// The announce interval is out of its range.
+    #[error("announce interval {0:?} is not between {MIN_ANNOUNCE_INTERVAL:?} and {MAX_ANNOUNCE_INTERVAL:?}")]
+    AnnounceInterval(Duration),
+    /// The largest message is out of its range.
+    #[error("largest message of {0} bytes is not between {MIN_MAX_MESSAGE_BYTES} and {MAX_MAX_MESSAGE_BYTES}")]
+    MaxMessage(usize),
+}
+
+impl Config {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.listen.is_empty() {
+            return Err(ConfigError::NoListener);
+        }
+        if !(MIN_ANNOUNCE_INTERVAL..=MAX_ANNOUNCE_INTERVAL).contains(&self.announce_interval) {
+            return Err(ConfigError::AnnounceInterval(self.announce_interval));
+        }
+        if !(MIN_MAX_MESSAGE_BYTES..=MAX_MAX_MESSAGE_BYTES).contains(&self.max_message_bytes) {
+            return Err(ConfigError::MaxMessage(self.max_message_bytes));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Registry of the event names of the legacy profile.
+//!
+//! Every name that the star sends or understands is written here and nowhere
+//! else. The spelling is the historic one, double letters included.
+
+use crate::limits::MAX_EVENT_NAME_BYTES;
+
+/// Client asks to join: address, key or signature.
+pub const JOIN: &str = "ss-join";
+/// Client leaves an address.
+pub const LEAVE: &str = "ss-leave";
+/// Client dials: own address, other address, dial id.
+pub const DIAL: &str = "ss-dial";
+/// Server asks a callee to take a dial: dial id, address of the dialer.
+pub const INCOMING: &str = "ss-incomming";
+/// Server announces a peer: its address.
+pub const PEER: &str = "ws-peer";
+/// Server tells a client that another socket has taken over its address: the
+/// address. Not part of the original; its clients ignore it.
+pub const EVICTED: &str = "ss-evicted";
+/// Reader of a stream is ready for it; the stream id follows.
+pub const STREAM_ACCEPT: &str = "socket.io-pull-stream.accept.";
+/// Writer of a stream sends a chunk; the stream id follows.
+pub const STREAM_QUEUE: &str = "socket.io-pull-stream.queue.";
+/// Writer of a stream ends it; the stream id follows.
+pub const STREAM_ERROR: &str = "socket.io-pull-stream.error.";
+
+/// What a name says, before the arguments are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventName<'a> {
+    /// [`JOIN`]
+    Join,
+    /// [`LEAVE`]
+    Leave,
+    /// [`DIAL`]
+    Dial,
+    /// [`STREAM_ACCEPT`] with the stream's name.
+    StreamAccept(&'a str),
+    /// [`STREAM_QUEUE`] with the stream's name.
+    StreamQueue(&'a str),
+    /// [`STREAM_ERROR`] with the stream's name.
+    StreamError(&'a str),
+    /// Anything else, with the events that only a server sends.
+    Unknown,
+}
+
+impl<'a> EventName<'a> {
+    /// Reads a name that a client sent.
+    pub fn of(name: &'a str) -> Self {
+        if name.len() > MAX_EVENT_NAME_BYTES {
+            return Self::Unknown;
+        }
+        match name {
+            JOIN => return Self::Join,
+            LEAVE => return Self::Leave,
+            DIAL => return Self::Dial,
+            _ => {}
+        }
+        if let Some(stream) = name.strip_prefix(STREAM_QUEUE) {
+            Self::StreamQueue(stream)
+        } else if let Some(stream) = name.strip_prefix(STREAM_ACCEPT) {
+            Self::StreamAccept(stream)
+        } else if let Some(stream) = name.strip_prefix(STREAM_ERROR) {
+            Self::StreamError(stream)
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_only_a_server_sends_are_unknown_from_a_client() {
+        for name in [
+            INCOMING,
+            PEER,
+            EVICTED,
+            "disconnect",
+            "error",
+            "connect",
+            "",
+            "__proto__",
+        ] {
+            assert_eq!(EventName::of(name), EventName::Unknown, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_huge_name_is_unknown_and_not_searched() {
+        let huge = format!("{STREAM_QUEUE}{}", "x".repeat(900_000));
+        assert_eq!(EventName::of(&huge), EventName::Unknown);
+    }
+}

@@ -1,0 +1,45 @@
+//! What the cross-crate tests share: a running star, and a peer that speaks
+//! the wire.
+//!
+//! * [`star`] builds the program, runs it on a free port and looks at it from
+//!   outside: its address, its memory, its log, how it ends.
+//! * [`client`] is a peer of the legacy profile made for tests: it can say
+//!   anything, at any time, and stop at any point.
+//! * [`http`] is an HTTP/1.1 client of a few lines, for long polling and for
+//!   requests that no honest client makes.
+//!
+//! Everything here panics with a description when the star does not do what the
+//! test expects; a test that wants to see a failure asks for it by name.
+//! No function sleeps to let something happen: each waits for it, up to
+//! [`DEADLINE`].
+
+#![deny(missing_docs)]
+
+use std::{future::Future, time::Duration};
+
+pub mod client;
+pub mod http;
+pub mod star;
+
+pub use client::{
+    Client, Engine, Event, Identity, KeyKind, Packet, StreamItem, address_of, connect_peers,
+};
+pub use star::{Signal, Star, StarOptions};
+
+/// How long a test waits for something that has to happen.
+///
+/// Far longer than anything takes, so that a loaded machine fails no test; it
+/// exceeds the star's dial deadline.
+pub const DEADLINE: Duration = Duration::from_secs(40);
+
+/// Waits for `future`, at most [`DEADLINE`].
+///
+/// # Panics
+///
+/// When the deadline passes; `what` says what did not happen.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {DEADLINE:?}: {what}"),
+    }
+}
