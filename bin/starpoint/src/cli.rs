@@ -98,9 +98,10 @@ fn usage_failure(error: &clap::Error, command: &clap::Command, args: &[OsString]
     let message = message.split('\n').map(str::trim).collect::<Vec<_>>();
     let message = message.join(" ");
 
+    let command_name = command_named(command, args);
     if let Some((flag, variable)) = variable_at_fault(error, command, args) {
         let message = message.replace(&format!("'{flag}'"), &format!("variable {variable}"));
-        let hint = format!("correct or unset {variable}; `--help` says what {flag} takes");
+        let hint = format!("correct or unset {variable}; see `{command_name} --help`");
         return Failure::message(Exit::USAGE, message, hint);
     }
     let tips: Vec<_> = rest
@@ -108,7 +109,7 @@ fn usage_failure(error: &clap::Error, command: &clap::Command, args: &[OsString]
         .filter_map(|line| line.trim().strip_prefix("tip: "))
         .collect();
     let hint = if tips.is_empty() {
-        format!("see `{} --help`", command_named(command, args))
+        format!("see `{command_name} --help`")
     } else {
         tips.join("; ")
     };
@@ -125,8 +126,9 @@ fn variable_at_fault(
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
+    let name = flag.strip_prefix("--")?.split([' ', '=', '[']).next()?;
     let variable = all_args(command)
-        .find(|arg| arg.to_string() == *flag)?
+        .find(|arg| arg.get_long() == Some(name))?
         .get_env()?
         .to_string_lossy()
         .into_owned();

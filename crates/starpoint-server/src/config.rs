@@ -89,10 +89,14 @@ pub enum ConfigError {
     #[error("no address to listen on")]
     NoListener,
     /// The announce interval is out of its range.
-    #[error("announce interval {0:?} is not between {MIN_ANNOUNCE_INTERVAL:?} and {MAX_ANNOUNCE_INTERVAL:?}")]
+    #[error(
+        "announce interval {0:?} is not between {MIN_ANNOUNCE_INTERVAL:?} and {MAX_ANNOUNCE_INTERVAL:?}"
+    )]
     AnnounceInterval(Duration),
     /// The largest message is out of its range.
-    #[error("largest message of {0} bytes is not between {MIN_MAX_MESSAGE_BYTES} and {MAX_MAX_MESSAGE_BYTES}")]
+    #[error(
+        "largest message of {0} bytes is not between {MIN_MAX_MESSAGE_BYTES} and {MAX_MAX_MESSAGE_BYTES}"
+    )]
     MaxMessage(usize),
 }
 

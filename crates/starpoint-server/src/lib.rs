@@ -1,9 +1,31 @@
 //! A running star: sockets, TLS, HTTP and metrics in front of the broker.
+//!
+//! The broker decides; this crate turns sockets into its inputs and its commands
+//! into bytes. One task owns the broker. Each client has a session that its
+//! transport and that task share, and a gate below its WebSocket that stops
+//! reading when the broker says so.
+//!
+//! ```text
+//!  listen ── http ──┬── websocket ── gate ──┐
+//!   (TLS)           └── polling ────────────┤
+//!                                       socketio ── session ── star ── broker
+//! ```
 
 #![deny(missing_docs)]
 
 pub mod config;
 mod server;
+
+mod listen;
+mod tls;
+
+mod gate;
+mod http;
+mod socketio;
+
+mod registry;
+mod session;
+mod star;
 
 pub use config::{Challenge, Config, ConfigError, Metrics, TlsFiles};
 pub use server::{BindError, Listening, Server, Shutdown, ShutdownReport};

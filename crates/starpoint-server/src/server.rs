@@ -1,10 +1,44 @@
 //! Public face of the crate: bind, run, stop.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::config::{Config, ConfigError};
+use crate::{
+    config::{Config, ConfigError, TlsFiles},
+    gate::LargeMessages,
+    http::{self, App},
+    listen::Acceptor,
+    registry::Registry,
+    socketio,
+    star::{Request, Star},
+    tls::{self, Certificate},
+};
+
+/// Requests to the star that may wait; whoever asks waits too.
+const REQUEST_QUEUE: usize = 64;
+/// TCP connections that a peer may have on average: long polling takes two.
+const CONNECTIONS_PER_PEER: usize = 2;
+/// TCP connections beside those of the peers.
+const SPARE_CONNECTIONS: usize = 256;
+/// Memory for large messages that are being received or relayed.
+const LARGE_MESSAGES_BYTES: usize = 256 * 1024 * 1024;
+/// Time between two looks at the sessions.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+/// Time for connections to write what they have and close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why a star did not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +118,9 @@ pub struct ShutdownReport {
 
 /// A star that is bound and not yet running.
 pub struct Server {
+    config: Config,
+    tls: Option<(Arc<Certificate>, TlsAcceptor)>,
+    listeners: Vec<TcpListener>,
     listening: Vec<Listening>,
 }
 
@@ -95,7 +132,23 @@ impl Server {
     /// [`BindError`]; whatever was bound before the error is released.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         config.validate()?;
-        Ok(Self { listening: vec![] })
+        let tls = config.tls.clone().map(load_tls).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut listeners = Vec::new();
+        let mut listening = Vec::new();
+        for addr in config.listen.iter().copied() {
+            let listen = |source| BindError::Listen { addr, source };
+            let listener = TcpListener::bind(addr).await.map_err(listen)?;
+            let addr = listener.local_addr().map_err(listen)?;
+            listeners.push(listener);
+            listening.push(Listening { addr, scheme });
+        }
+        Ok(Self {
+            config,
+            tls,
+            listeners,
+            listening,
+        })
     }
 
     /// Returns the bound listeners, in the order of the configuration. Connections
@@ -109,7 +162,126 @@ impl Server {
     ///
     /// Not cancel safe: dropping the future cuts every connection.
     pub async fn run(self, shutdown: Shutdown) -> ShutdownReport {
+        let mut running = Running::start(&self, &shutdown);
+        for listener in self.listeners {
+            running.listen(listener);
+        }
+        running.watch(self.tls.map(|(certificate, _)| certificate));
         shutdown.drain.cancelled().await;
-        ShutdownReport::default()
+        running.stop(&shutdown, self.config.drain_deadline).await
+    }
+}
+
+fn load_tls(files: TlsFiles) -> Result<(Arc<Certificate>, TlsAcceptor), BindError> {
+    let certificate = Certificate::load(files)?;
+    let acceptor = certificate.acceptor()?;
+    Ok((certificate, acceptor))
+}
+
+/// The tasks of a star that serves. Dropping it ends them.
+struct Running {
+    registry: Arc<Registry>,
+    acceptor: Acceptor,
+    star: mpsc::Sender<Request>,
+    /// Tasks that live as long as the star.
+    core: JoinSet<()>,
+    /// Tasks of connections.
+    connections: TaskTracker,
+}
+
+impl Running {
+    fn start(server: &Server, shutdown: &Shutdown) -> Self {
+        let config = &server.config;
+        let (events, inbox) = mpsc::unbounded_channel();
+        let (star, requests) = mpsc::channel(REQUEST_QUEUE);
+        let broker = starpoint_broker::Config {
+            challenge: config.challenge,
+            address_rule: config.address_rule,
+            announce_interval: config.announce_interval,
+            max_peers: config.max_peers,
+        };
+        let mut core = JoinSet::new();
+        core.spawn(Star::new(broker, inbox, requests).run());
+        let registry = Arc::new(Registry::new(events));
+        let connections = TaskTracker::new();
+        let app = App {
+            registry: registry.clone(),
+            socketio: socketio::service(config.max_message_bytes),
+            star: star.clone(),
+            large: LargeMessages::new(LARGE_MESSAGES_BYTES, config.max_message_bytes),
+            max_message_bytes: config.max_message_bytes,
+            tasks: connections.clone(),
+        };
+        let max_connections = config.max_peers.get().saturating_mul(CONNECTIONS_PER_PEER);
+        let permits = max_connections.saturating_add(SPARE_CONNECTIONS);
+        let acceptor = Acceptor {
+            router: http::router(app, config.metrics),
+            tls: server.tls.as_ref().map(|(_, acceptor)| acceptor.clone()),
+            permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            tasks: connections.clone(),
+            drain: shutdown.drain.clone(),
+        };
+        Self {
+            registry,
+            acceptor,
+            star,
+            core,
+            connections,
+        }
+    }
+
+    fn listen(&mut self, listener: TcpListener) {
+        self.core.spawn(self.acceptor.clone().run(listener));
+    }
+
+    /// Starts the regular looks at sessions and certificates.
+    fn watch(&mut self, certificate: Option<Arc<Certificate>>) {
+        let registry = self.registry.clone();
+        self.core.spawn(async move {
+            let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+            loop {
+                ticks.tick().await;
+                registry.watch(Instant::now());
+            }
+        });
+        if let Some(certificate) = certificate {
+            self.core.spawn(async move {
+                let mut seen = certificate.stamp();
+                let mut ticks = tokio::time::interval(tls::RELOAD_INTERVAL);
+                loop {
+                    ticks.tick().await;
+                    let stamp = certificate.stamp();
+                    if stamp != seen {
+                        seen = stamp;
+                        certificate.reload();
+                    }
+                }
+            });
+        }
+    }
+
+    /// Drains, cuts what is left, and waits until the connections are closed.
+    async fn stop(mut self, shutdown: &Shutdown, deadline: Duration) -> ShutdownReport {
+        tracing::info!("Shutting down");
+        let (reply, drained) = oneshot::channel();
+        if self.star.send(Request::Drain(reply)).await.is_ok() {
+            tokio::select! {
+                _ = tokio::time::timeout(deadline, drained) => {}
+                () = shutdown.cut.cancelled() => {}
+            }
+        }
+        let (reply, cut) = oneshot::channel();
+        let mut report = ShutdownReport::default();
+        if self.star.send(Request::Cut(reply)).await.is_ok() {
+            report.streams_cut = cut.await.unwrap_or_default();
+        }
+        self.registry.close_all();
+        self.connections.close();
+        tokio::select! {
+            _ = tokio::time::timeout(CLOSE_DEADLINE, self.connections.wait()) => {}
+            () = shutdown.cut.cancelled() => {}
+        }
+        self.core.shutdown().await;
+        report
     }
 }

@@ -145,6 +145,22 @@ impl ClientCall {
         }
     }
 
+    /// Replaces the chunk that the call carries, if it does.
+    #[must_use]
+    pub fn map_payload(self, map: impl FnOnce(Bytes) -> Bytes) -> Self {
+        match self {
+            Self::StreamQueue { stream, payload } => Self::StreamQueue {
+                stream,
+                payload: map(payload),
+            },
+            Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Dial { .. }
+            | Self::StreamAccept { .. }
+            | Self::StreamError { .. } => self,
+        }
+    }
+
     /// Returns the bytes that the call keeps alive beside its own size.
     pub fn weight(&self) -> usize {
         match self {

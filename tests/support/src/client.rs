@@ -13,6 +13,7 @@ use std::{collections::VecDeque, fmt, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
@@ -43,6 +44,16 @@ impl Engine {
             Self::V4 => 4,
         }
     }
+}
+
+/// When a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Only when the test asks for something: the default.
+    WhenAsked,
+    /// Also while it cannot send, as an honest client does that is busy in both
+    /// directions. Over WebSocket only.
+    WhileSending,
 }
 
 /// One Engine.IO packet.
@@ -144,6 +155,18 @@ impl Client {
             "expected the connect packet, got {packet:?}"
         );
         Ok(())
+    }
+
+    /// Decides when it reads.
+    ///
+    /// # Panics
+    ///
+    /// Over long polling.
+    pub fn set_reading(&mut self, reading: Reading) {
+        match &mut self.wire {
+            Wire::WebSocket(socket) => socket.set_reading(reading),
+            Wire::Polling(_) => panic!("long polling reads when it is asked"),
+        }
     }
 
     /// Returns the port of the star.
@@ -268,6 +291,25 @@ impl Client {
                 Err(error) => panic!("{what}: {error:#}; before that: {:#?}", self.inbox),
             }
         }
+    }
+
+    /// Takes a packet if it has arrived; does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended without it.
+    pub fn take_arrived(
+        &mut self,
+        wanted: impl Fn(&Packet) -> bool,
+    ) -> anyhow::Result<Option<Packet>> {
+        while !self.inbox.iter().any(&wanted) {
+            match self.receive().now_or_never() {
+                Some(packet) => self.inbox.push_back(packet?),
+                None => return Ok(None),
+            }
+        }
+        let index = self.inbox.iter().position(wanted);
+        Ok(index.and_then(|index| self.inbox.remove(index)))
     }
 
     /// Takes everything that has arrived before the answer to a call made now.

@@ -121,6 +121,15 @@ impl HttpConnection {
         received
     }
 
+    /// Waits for a response or the end of the connection, whatever comes first.
+    ///
+    /// # Panics
+    ///
+    /// When neither comes.
+    pub async fn receive_or_end(&mut self) -> Option<Response> {
+        within("response or end", self.receive()).await.ok()
+    }
+
     /// Cuts the connection with a reset.
     ///
     /// # Panics

@@ -22,7 +22,8 @@ pub mod http;
 pub mod star;
 
 pub use client::{
-    Client, Engine, Event, Identity, KeyKind, Packet, StreamItem, address_of, connect_peers,
+    Client, Engine, Event, Identity, KeyKind, Packet, Reading, StreamItem, address_of,
+    connect_peers,
 };
 pub use star::{Signal, Star, StarOptions};
 

@@ -25,10 +25,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part<'_>>, AddressError> {
     if !text.starts_with('/') {
         return Err(AddressError::Malformed);
     }
-    let mut segments = Segments {
-        text: text.trim_end(),
-        at: 0,
-    };
+    let mut segments = Segments::of(text);
     let mut parts = Vec::new();
     while let Some((name_at, name)) = segments.peek() {
         let protocol =
@@ -46,14 +43,21 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part<'_>>, AddressError> {
 }
 
 /// What stands between the slashes.
-struct Segments<'a> {
+pub(super) struct Segments<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Segments<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self {
+            text: text.trim_end(),
+            at: 0,
+        }
+    }
+
     /// Returns the next segment and its offset without consuming it.
-    fn peek(&self) -> Option<(usize, &'a str)> {
+    pub(super) fn peek(&self) -> Option<(usize, &'a str)> {
         let rest = self.text[self.at..].trim_start_matches('/');
         let start = self.text.len() - rest.len();
         let segment = rest.split('/').next().unwrap_or_default();

@@ -7,7 +7,7 @@ use multiaddr::{Multiaddr, Protocol};
 
 use super::{
     AddressError, AddressKey, AddressRule,
-    parts::{self, Part},
+    parts::{self, Part, Segments},
 };
 
 /// The protocols that the original star and its peers can parse, and read as we
@@ -112,7 +112,7 @@ impl PeerAddress {
             .collect();
         let inner = Inner {
             text: text.into(),
-            peer: last_peer(&parts),
+            peer: parts.last().and_then(peer_of),
             spelling: peer_names
                 .last()
                 .map_or(PeerSpelling::Ipfs, |part| PeerSpelling::of(part.name)),
@@ -137,8 +137,11 @@ impl PeerAddress {
         &self.0.key
     }
 
-    /// Returns the peer that the address belongs to: the last peer id, if nothing
-    /// but `/p2p-circuit` stands behind it (R-ADDR-5).
+    /// Returns the peer that the address belongs to: the peer id at its end
+    /// (R-ADDR-5).
+    ///
+    /// An address that goes on behind the last id belongs to nobody: the original
+    /// peers throw when such a one is announced to them.
     pub fn peer(&self) -> Option<PeerId> {
         self.0.peer
     }
@@ -148,20 +151,22 @@ impl PeerAddress {
         self.0.spelling
     }
 
-    /// Returns the text with its peer ids spelled as `spelling`, and otherwise as
-    /// it was sent (R-ADDR-2).
+    /// Returns the address for a reader of `spelling`: the text that was sent with
+    /// its peer ids named that way, and without empty segments and white space at
+    /// the end, on which the original peers throw (R-ADDR-2).
     pub fn spelled(&self, spelling: PeerSpelling) -> String {
-        let text = self.as_str();
-        let mut spelled = String::with_capacity(text.len() + self.0.peer_names.len());
-        let mut copied = 0;
-        for &at in &self.0.peer_names {
-            let rest = &text[at..];
-            let name = rest.split('/').next().unwrap_or(rest);
-            spelled.push_str(&text[copied..at]);
-            spelled.push_str(spelling.as_str());
-            copied = at + name.len();
+        let mut spelled = String::with_capacity(self.as_str().len() + 1);
+        let mut segments = Segments::of(self.as_str());
+        while let Some((at, segment)) = segments.peek() {
+            let is_peer_name = self.0.peer_names.contains(&at);
+            spelled.push('/');
+            spelled.push_str(if is_peer_name {
+                spelling.as_str()
+            } else {
+                segment
+            });
+            segments.next();
         }
-        spelled.push_str(&text[copied..]);
         spelled
     }
 }
@@ -192,14 +197,6 @@ fn peer_of(part: &Part<'_>) -> Option<PeerId> {
     } else {
         None
     }
-}
-
-fn last_peer(parts: &[Part<'_>]) -> Option<PeerId> {
-    let parts = match parts {
-        [rest @ .., last] if last.protocol == Protocol::P2pCircuit => rest,
-        all => all,
-    };
-    peer_of(parts.last()?)
 }
 
 /// The form that the original's address filter matches.

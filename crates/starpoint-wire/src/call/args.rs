@@ -278,6 +278,11 @@ pub enum CalleeAnswer {
 }
 
 impl CalleeAnswer {
+    /// Returns what an answer that cannot be read counts as: a refusal.
+    pub fn unreadable() -> Self {
+        Self::Refused("Dial refused".into())
+    }
+
     fn of(first: Arg) -> Self {
         match first {
             Arg::Null | Arg::Bool(false) => Self::Accepted,
@@ -287,7 +292,7 @@ impl CalleeAnswer {
             Arg::Bool(true) => Self::Refused(true.into()),
             Arg::Number(number) => Self::Refused(number.into()),
             Arg::Numbers(_) | Arg::Attachment(_) | Arg::Oversized | Arg::Other => {
-                Self::Refused("Dial refused".into())
+                Self::unreadable()
             }
         }
     }

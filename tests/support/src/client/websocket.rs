@@ -1,6 +1,11 @@
 //! Frames over WebSocket.
 
-use std::net::Ipv4Addr;
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    net::Ipv4Addr,
+    task::{Context as TaskContext, Poll},
+};
 
 use anyhow::{Context as _, bail};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -8,10 +13,10 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
-    tungstenite::{Message, protocol::WebSocketConfig},
+    tungstenite::{Error, Message, protocol::WebSocketConfig},
 };
 
-use super::{Engine, Frame};
+use super::{Engine, Frame, Reading};
 
 /// First byte of an attachment in version 3: the type "message".
 const MESSAGE: u8 = 4;
@@ -20,6 +25,8 @@ const MESSAGE: u8 = 4;
 pub(super) struct WebSocket {
     stream: WebSocketStream<TcpStream>,
     engine: Engine,
+    reading: Reading,
+    received: VecDeque<Message>,
 }
 
 impl WebSocket {
@@ -31,12 +38,21 @@ impl WebSocket {
             .max_message_size(None)
             .max_frame_size(None);
         let (stream, _) = client_async_with_config(url, stream, Some(config)).await?;
-        Ok(Self { stream, engine })
+        Ok(Self {
+            stream,
+            engine,
+            reading: Reading::WhenAsked,
+            received: VecDeque::new(),
+        })
+    }
+
+    pub(super) fn set_reading(&mut self, reading: Reading) {
+        self.reading = reading;
     }
 
     pub(super) async fn send(&mut self, frame: Frame) -> anyhow::Result<()> {
         match (frame, self.engine) {
-            (Frame::Text(text), _) => Ok(self.stream.send(Message::text(text)).await?),
+            (Frame::Text(text), _) => self.send_message(Message::text(text)).await,
             (Frame::Attachment(bytes), Engine::V4) => self.send_binary(bytes).await,
             (Frame::Attachment(bytes), Engine::V3) => {
                 let mut typed = BytesMut::with_capacity(bytes.len() + 1);
@@ -48,17 +64,53 @@ impl WebSocket {
     }
 
     pub(super) async fn send_binary(&mut self, bytes: Bytes) -> anyhow::Result<()> {
-        Ok(self.stream.send(Message::Binary(bytes)).await?)
+        self.send_message(Message::Binary(bytes)).await
+    }
+
+    async fn send_message(&mut self, message: Message) -> anyhow::Result<()> {
+        poll_fn(|context| {
+            let ready = self.stream.poll_ready_unpin(context);
+            self.read_meanwhile(ready, context)
+        })
+        .await?;
+        self.stream.start_send_unpin(message)?;
+        poll_fn(|context| {
+            let flushed = self.stream.poll_flush_unpin(context);
+            self.read_meanwhile(flushed, context)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Takes what has arrived while a message cannot go out.
+    fn read_meanwhile<T>(
+        &mut self,
+        sending: Poll<Result<T, Error>>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<T, Error>> {
+        if sending.is_pending() && self.reading == Reading::WhileSending {
+            while let Poll::Ready(message) = self.stream.poll_next_unpin(context) {
+                let message = message.ok_or(Error::ConnectionClosed)??;
+                self.received.push_back(message);
+            }
+        }
+        sending
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Message> {
+        match self.received.pop_front() {
+            Some(message) => Ok(message),
+            None => Ok(self
+                .stream
+                .next()
+                .await
+                .context("the connection has ended")??),
+        }
     }
 
     pub(super) async fn receive(&mut self) -> anyhow::Result<Frame> {
         loop {
-            match self
-                .stream
-                .next()
-                .await
-                .context("the connection has ended")??
-            {
+            match self.next().await? {
                 Message::Text(text) => return Ok(Frame::Text(text.as_str().to_owned())),
                 Message::Binary(bytes) => return self.attachment(bytes),
                 Message::Close(reason) => bail!("the star closes: {reason:?}"),

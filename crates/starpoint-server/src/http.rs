@@ -1,0 +1,133 @@
+//! What the star serves over HTTP.
+
+mod metrics;
+mod page;
+mod polling;
+mod websocket;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use tower_http::cors::CorsLayer;
+
+use crate::{
+    config::Metrics,
+    gate::LargeMessages,
+    registry::Registry,
+    socketio,
+    star::{Request as StarRequest, Snapshot},
+};
+
+/// Time that the star has to say how it is.
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What requests share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) socketio: socketio::Service,
+    pub(crate) star: mpsc::Sender<StarRequest>,
+    pub(crate) large: LargeMessages,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl App {
+    async fn snapshot(&self) -> Option<Snapshot> {
+        let ask = async {
+            let (reply, answer) = oneshot::channel();
+            self.star.send(StarRequest::Snapshot(reply)).await.ok()?;
+            answer.await.ok()
+        };
+        tokio::time::timeout(SNAPSHOT_DEADLINE, ask).await.ok()?
+    }
+}
+
+/// Creates the routes of a star.
+pub(crate) fn router(app: App, metrics: Metrics) -> Router {
+    let mut router = Router::new()
+        .route("/", get(page))
+        .route("/healthz", get(healthz))
+        .route("/socket.io", any(socket))
+        .route("/socket.io/", any(socket));
+    if metrics == Metrics::Served {
+        router = router.route("/metrics", get(metrics_text));
+    }
+    router.layer(CorsLayer::permissive()).with_state(app)
+}
+
+async fn page(State(app): State<App>) -> Response {
+    match app.snapshot().await {
+        Some(snapshot) => page::render(snapshot.gauges.peers).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn healthz(State(app): State<App>) -> Response {
+    match app.snapshot().await {
+        Some(_) => "ok\n".into_response(),
+        None => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the star does not answer\n",
+        )
+            .into_response(),
+    }
+}
+
+async fn metrics_text(State(app): State<App>) -> Response {
+    match app.snapshot().await {
+        Some(snapshot) => metrics::render(&snapshot),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn socket(State(app): State<App>, request: Request) -> Response {
+    let query = Query::of(request.uri().query().unwrap_or_default());
+    if query.is_websocket {
+        websocket::accept(app, query.sid, request)
+    } else {
+        match query.sid {
+            Some(sid) => polling::exchange(app, &sid, request).await,
+            None => polling::begin(app, request).await,
+        }
+    }
+}
+
+/// The part of an Engine.IO query that the star looks at before Socket.IO does.
+struct Query {
+    is_websocket: bool,
+    sid: Option<String>,
+}
+
+impl Query {
+    fn of(query: &str) -> Self {
+        let value = |name: &str| {
+            query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        };
+        Self {
+            is_websocket: value("transport") == Some("websocket"),
+            sid: value("sid").map(str::to_owned),
+        }
+    }
+}
+
+/// Refuses an Engine.IO request as the original does.
+fn refuse(code: u8, message: &str) -> Response {
+    let body = serde_json::json!({ "code": code, "message": message }).to_string();
+    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    (StatusCode::BAD_REQUEST, json, body).into_response()
+}
+
+fn unknown_session() -> Response {
+    refuse(1, "Session ID unknown")
+}

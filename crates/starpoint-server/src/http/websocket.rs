@@ -1,0 +1,106 @@
+//! WebSocket connections: the handshake (RFC 6455, section 4.2), then the gate.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use hyper_util::rt::TokioIo;
+use socketioxide::ProtocolVersion;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tower::Service;
+
+use super::{App, refuse, unknown_session};
+use crate::{gate::Gate, session::Session};
+
+/// Accepts a WebSocket, of a new client or of one that began with long polling.
+pub(super) fn accept(app: App, sid: Option<String>, request: Request) -> Response {
+    let session = match sid {
+        None => app.registry.begin(),
+        Some(sid) => match app.registry.find(&sid) {
+            Some(session) if !session.is_closing() => session,
+            Some(_) | None => return unknown_session(),
+        },
+    };
+    let Some(protocol) = protocol(request.uri().query().unwrap_or_default()) else {
+        return refuse(5, "Unsupported protocol version");
+    };
+    let Some(accept) = accept_key(request.method(), request.headers()) else {
+        return refuse(3, "Bad request");
+    };
+    let tasks = app.tasks.clone();
+    tasks.spawn(serve(app, session, protocol, request));
+    let headers = [
+        (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+fn protocol(query: &str) -> Option<ProtocolVersion> {
+    let version = query.split('&').find_map(|pair| pair.strip_prefix("EIO="));
+    match version {
+        // Socket.IO's protocols are numbered one above Engine.IO's.
+        Some("3") => Some(ProtocolVersion::V4),
+        Some("4") => Some(ProtocolVersion::V5),
+        Some(_) | None => None,
+    }
+}
+
+fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
+    let has = |name: header::HeaderName, token: &str| {
+        let values = headers.get_all(name);
+        values
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|value| value.trim().eq_ignore_ascii_case(token))
+    };
+    let is_upgrade = *method == Method::GET
+        && has(header::UPGRADE, "websocket")
+        && has(header::CONNECTION, "upgrade")
+        && has(header::SEC_WEBSOCKET_VERSION, "13");
+    let key = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .filter(|_| is_upgrade)?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()
+}
+
+/// Waits for the connection to be handed over and gives it to Socket.IO.
+async fn serve(
+    mut app: App,
+    session: Arc<Session>,
+    protocol: ProtocolVersion,
+    mut request: Request<Body>,
+) {
+    let upgraded = match hyper::upgrade::on(&mut request).await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!(%error, "WebSocket upgrade failed");
+            return;
+        }
+    };
+    let gate = Gate::new(
+        TokioIo::new(upgraded),
+        session.clone(),
+        protocol,
+        app.large.clone(),
+    );
+    let (parts, _) = request.into_parts();
+    let request = handshake(parts, session);
+    if let Err(error) = app.socketio.call((gate, request)).await {
+        tracing::debug!(%error, "WebSocket refused");
+    }
+}
+
+/// Returns what Socket.IO keeps of the request: where it went, and the session.
+fn handshake(parts: Parts, session: Arc<Session>) -> Request<()> {
+    let mut request = Request::new(());
+    *request.uri_mut() = parts.uri;
+    request.extensions_mut().insert(session);
+    request
+}

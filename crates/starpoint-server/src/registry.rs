@@ -1,0 +1,86 @@
+//! Every session, by number and by the name that long polling uses.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use starpoint_broker::ConnId;
+use tokio::sync::mpsc;
+
+use crate::session::{Event, Session};
+
+/// Finds sessions and makes new ones. Holds none alive.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    events: mpsc::UnboundedSender<Event>,
+    last_conn: AtomicU64,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_conn: BTreeMap<ConnId, Weak<Session>>,
+    /// By Engine.IO session id; only sessions that began with long polling.
+    by_sid: HashMap<String, Weak<Session>>,
+}
+
+impl Registry {
+    pub(crate) fn new(events: mpsc::UnboundedSender<Event>) -> Self {
+        Self {
+            events,
+            last_conn: AtomicU64::new(0),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Begins a session.
+    pub(crate) fn begin(&self) -> Arc<Session> {
+        let conn = ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1);
+        let session = Session::new(conn, self.events.clone());
+        self.known().by_conn.insert(conn, Arc::downgrade(&session));
+        session
+    }
+
+    /// Gives a session the name that its client will use.
+    pub(crate) fn name(&self, sid: String, session: &Arc<Session>) {
+        self.known().by_sid.insert(sid, Arc::downgrade(session));
+    }
+
+    /// Finds a session that began with long polling.
+    pub(crate) fn find(&self, sid: &str) -> Option<Arc<Session>> {
+        self.known().by_sid.get(sid)?.upgrade()
+    }
+
+    /// Looks after every session; forgets those that are gone.
+    pub(crate) fn watch(&self, now: Instant) {
+        for session in self.sessions() {
+            session.watch(now);
+        }
+        let mut known = self.known();
+        known
+            .by_conn
+            .retain(|_, session| session.strong_count() > 0);
+        known.by_sid.retain(|_, session| session.strong_count() > 0);
+    }
+
+    /// Closes every session, those included that the star has never heard of.
+    pub(crate) fn close_all(&self) {
+        for session in self.sessions() {
+            session.close();
+        }
+    }
+
+    fn sessions(&self) -> Vec<Arc<Session>> {
+        let known = self.known();
+        known.by_conn.values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

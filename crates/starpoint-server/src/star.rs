@@ -1,0 +1,297 @@
+//! The task that owns the broker: events in, commands out.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use rand::rngs::StdRng;
+use socketioxide::socket::Socket;
+use starpoint_broker::{AckId, Broker, Command, Config, ConnId, Counters, Gauges, LinkId, Output};
+use starpoint_wire::{CalleeAnswer, Reply, ServerEvent, limits::DIAL_DEADLINE};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    session::{Event, Session},
+    socketio,
+};
+
+/// Events handled before the task looks at deadlines and commands again.
+const EVENTS_PER_TURN: usize = 64;
+
+/// What the rest of the server asks of the star.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Counters and gauges, now.
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// Shut down: refuse what is new. Answered when every connection is gone.
+    Drain(oneshot::Sender<()>),
+    /// End every stream. Answered with how many had not ended.
+    Cut(oneshot::Sender<usize>),
+}
+
+/// The star's numbers at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) counters: Counters,
+    pub(crate) gauges: Gauges,
+}
+
+/// A client, as the star sees it.
+struct Client {
+    session: Arc<Session>,
+    socket: Arc<Socket>,
+    seen_packets: u64,
+    seen_bytes: u64,
+}
+
+type Answer = (LinkId, Option<CalleeAnswer>);
+
+pub(crate) struct Star {
+    broker: Broker<StdRng>,
+    clients: BTreeMap<ConnId, Client>,
+    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    events: mpsc::UnboundedReceiver<Event>,
+    requests: mpsc::Receiver<Request>,
+    drained: Option<oneshot::Sender<()>>,
+    next_deadline: Option<Instant>,
+}
+
+impl Star {
+    pub(crate) fn new(
+        config: Config,
+        events: mpsc::UnboundedReceiver<Event>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
+        Self {
+            broker: Broker::new(config, rand::make_rng()),
+            clients: BTreeMap::new(),
+            answers: FuturesUnordered::new(),
+            events,
+            requests,
+            drained: None,
+            next_deadline: None,
+        }
+    }
+
+    /// Runs until nobody can ask for anything any more.
+    pub(crate) async fn run(mut self) {
+        loop {
+            // An answer is looked at before the events that its client sent after it.
+            tokio::select! {
+                biased;
+                Some((link, answer)) = self.answers.next(), if !self.answers.is_empty() => {
+                    self.answered(link, answer);
+                }
+                request = self.requests.recv() => match request {
+                    Some(request) => self.request(request),
+                    None => return,
+                },
+                Some(event) = self.events.recv() => self.turn(event),
+                () = sleep_until(self.next_deadline) => {}
+            }
+            let now = Instant::now();
+            if self.next_deadline.is_some_and(|at| at <= now) {
+                self.broker.handle_timeout(now);
+            }
+            self.obey();
+        }
+    }
+
+    /// Handles one event and what has queued up behind it, as long as no answer is
+    /// waiting to be looked at.
+    fn turn(&mut self, first: Event) {
+        self.event(first);
+        for _ in 1..EVENTS_PER_TURN {
+            self.obey();
+            while let Some(Some((link, answer))) = self.answers.next().now_or_never() {
+                self.answered(link, answer);
+            }
+            match self.events.try_recv() {
+                Ok(event) => self.event(event),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Connected { session, socket } => {
+                let conn = session.conn;
+                let client = Client {
+                    session,
+                    socket,
+                    seen_packets: 0,
+                    seen_bytes: 0,
+                };
+                self.clients.insert(conn, client);
+                self.broker.connected(conn, now);
+            }
+            Event::Call {
+                conn,
+                call,
+                ack,
+                weight,
+            } => {
+                self.broker.call(conn, call, ack, now);
+                if let Some(client) = self.clients.get(&conn) {
+                    client.session.handled(weight);
+                }
+            }
+            Event::Progress { conn } => self.progress(conn, now),
+            Event::Disconnected { conn } => self.forget(conn, now),
+        }
+    }
+
+    fn progress(&mut self, conn: ConnId, now: Instant) {
+        let Some(client) = self.clients.get_mut(&conn) else {
+            return;
+        };
+        let (packets, bytes) = client.session.take_progress();
+        let new_packets = packets.saturating_sub(client.seen_packets);
+        let new_bytes = bytes.saturating_sub(client.seen_bytes);
+        (client.seen_packets, client.seen_bytes) = (packets, bytes);
+        let new_packets = usize::try_from(new_packets).unwrap_or(usize::MAX);
+        let new_bytes = usize::try_from(new_bytes).unwrap_or(usize::MAX);
+        self.broker.written(conn, new_packets, new_bytes, now);
+    }
+
+    fn answered(&mut self, link: LinkId, answer: Option<CalleeAnswer>) {
+        // Without an answer the broker's own deadline, or the callee's leaving, ends
+        // the dial.
+        if let Some(answer) = answer {
+            self.broker.answered(link, answer, Instant::now());
+        }
+    }
+
+    fn forget(&mut self, conn: ConnId, now: Instant) {
+        if self.clients.remove(&conn).is_some() {
+            self.broker.disconnected(conn, now);
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        let now = Instant::now();
+        match request {
+            Request::Snapshot(reply) => {
+                let snapshot = Snapshot {
+                    counters: self.broker.counters().clone(),
+                    gauges: self.broker.gauges(),
+                };
+                // Whoever asked may have gone.
+                let _ = reply.send(snapshot);
+            }
+            Request::Drain(reply) => {
+                self.broker.shut_down(now);
+                self.drained = Some(reply);
+            }
+            Request::Cut(reply) => {
+                let streams = self.broker.cut(now);
+                self.obey();
+                let _ = reply.send(streams);
+            }
+        }
+    }
+
+    /// Carries out everything that the broker wants.
+    fn obey(&mut self) {
+        loop {
+            match self.broker.poll() {
+                Output::Do(command) => self.command(command),
+                Output::Wait(next) => {
+                    self.next_deadline = next;
+                    break;
+                }
+            }
+        }
+        if self.broker.is_empty()
+            && let Some(drained) = self.drained.take()
+        {
+            let _ = drained.send(());
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Reply { conn, ack, reply } => self.reply(conn, ack, &reply),
+            Command::Emit { conn, event } => self.emit(conn, &event),
+            Command::Ask { conn, link, event } => self.ask(conn, link, &event),
+            Command::Pause { conn } => self.set_paused(conn, true),
+            Command::Resume { conn } => self.set_paused(conn, false),
+            Command::Close { conn, reason } => {
+                tracing::debug!(conn = conn.0, ?reason, "Closing connection");
+                self.end(conn);
+            }
+        }
+    }
+
+    fn set_paused(&self, conn: ConnId, paused: bool) {
+        if let Some(client) = self.clients.get(&conn) {
+            client.session.set_paused(paused);
+        }
+    }
+
+    fn reply(&mut self, conn: ConnId, ack: AckId, reply: &Reply) {
+        let Some(client) = self.clients.get(&conn) else {
+            return;
+        };
+        let sent = socketio::acknowledge(&client.socket, ack, reply);
+        self.sent(conn, 1, sent);
+    }
+
+    fn emit(&mut self, conn: ConnId, event: &ServerEvent) {
+        let Some(client) = self.clients.get(&conn) else {
+            return;
+        };
+        let sent = client.socket.emit(event.name(), event).map_err(Into::into);
+        self.sent(conn, event.packets(), sent);
+    }
+
+    fn ask(&mut self, conn: ConnId, link: LinkId, event: &ServerEvent) {
+        let Some(client) = self.clients.get(&conn) else {
+            return;
+        };
+        let asked = socketio::ask(&client.socket, event, DIAL_DEADLINE * 2);
+        let sent = asked.map(|answer| {
+            let answer = answer.map(move |answer| (link, answer));
+            self.answers.push(answer.boxed());
+        });
+        self.sent(conn, event.packets(), sent);
+    }
+
+    /// Notes what became of something sent. A client that cannot be sent to is
+    /// gone: nothing is lost without its streams ending with an error.
+    fn sent(&mut self, conn: ConnId, packets: usize, result: Result<(), socketio::Unsent>) {
+        match result {
+            Ok(()) => {
+                if let Some(client) = self.clients.get(&conn) {
+                    client.session.sent(packets);
+                }
+            }
+            Err(error) => {
+                match error {
+                    socketio::Unsent::Closed => {}
+                    socketio::Unsent::Full | socketio::Unsent::Encoding => {
+                        tracing::warn!(conn = conn.0, ?error, "Connection given up");
+                    }
+                }
+                self.end(conn);
+            }
+        }
+    }
+
+    /// Closes a client's transport and forgets it.
+    fn end(&mut self, conn: ConnId) {
+        if let Some(client) = self.clients.get(&conn) {
+            client.session.close();
+        }
+        self.forget(conn, Instant::now());
+    }
+}
+
+/// Waits until a time, or for ever.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

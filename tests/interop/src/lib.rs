@@ -1,0 +1,1 @@
+//! The original JavaScript peers against a real star.

@@ -1,0 +1,9 @@
+//! The rules of the house; see the table in the crate's documentation.
+
+mod arrows;
+mod documents;
+mod layout;
+mod purity;
+mod requirements;
+mod sizes;
+mod words;

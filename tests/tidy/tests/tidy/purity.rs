@@ -1,0 +1,112 @@
+//! Pure crates take time, randomness and input as parameters.
+
+use starpoint_tidy::{comment_free, files, metadata, packages, without_tests};
+
+use crate::arrows::shipped_with;
+
+const PURE: [&str; 2] = ["starpoint-wire", "starpoint-broker"];
+
+/// What a pure crate may not name in its manifest, tests included.
+const IMPURE: [&str; 14] = [
+    "async-std",
+    "axum",
+    "getrandom",
+    "hyper",
+    "mio",
+    "rand",
+    "rustix",
+    "smol",
+    "socket2",
+    "socketioxide",
+    "tokio",
+    "tokio-util",
+    "tracing",
+    "tungstenite",
+];
+
+/// Parts of [`IMPURE`] that may come in by another package, and why.
+const TOLERATED: [(&str, &str); 1] = [(
+    "getrandom",
+    "the signature libraries behind libp2p-identity bring it to make keys, which nobody does here",
+)];
+
+/// What the code of a pure crate may not say outside its tests.
+const BANNED: [&str; 18] = [
+    "Instant::now",
+    "SystemTime",
+    ".elapsed()",
+    "TcpListener",
+    "TcpStream",
+    "UdpSocket",
+    "ToSocketAddrs",
+    "std::env",
+    "std::fs",
+    "std::process",
+    "std::thread",
+    "thread_local!",
+    "OsRng",
+    "rand::",
+    "getrandom",
+    "RandomState",
+    "print!",
+    "println!",
+];
+
+#[test]
+fn pure_crates_name_no_impure_dependency() {
+    let metadata = metadata();
+    for package in packages(&metadata)
+        .values()
+        .filter(|p| PURE.contains(&p.name.as_str()))
+    {
+        for dependency in &package.dependencies {
+            let name = dependency.name.as_str();
+            assert!(
+                !IMPURE.contains(&name),
+                "{} is pure and names {name}",
+                package.name
+            );
+        }
+    }
+}
+
+#[test]
+fn pure_crates_bring_no_impure_dependency_in() {
+    let metadata = metadata();
+    for package in PURE {
+        for (name, path) in shipped_with(&metadata, package) {
+            let is_tolerated = TOLERATED.iter().any(|(tolerated, _)| *tolerated == name);
+            assert!(
+                is_tolerated || !IMPURE.contains(&name.as_str()),
+                "{package} is pure and has {name}, by way of {path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pure_code_reads_no_clock_and_touches_nothing() {
+    let mut n_files = 0;
+    for file in files() {
+        let is_pure = PURE
+            .iter()
+            .any(|name| file.path.starts_with(&format!("crates/{name}/src/")));
+        if !is_pure || file.path.ends_with("/tests.rs") || file.path.contains("/tests/") {
+            continue;
+        }
+        n_files += 1;
+        for (number, line) in comment_free(without_tests(&file.text)) {
+            for banned in BANNED {
+                assert!(
+                    !line.contains(banned),
+                    "{}:{number} says {banned}",
+                    file.path
+                );
+            }
+        }
+    }
+    assert!(
+        n_files >= 2 * PURE.len(),
+        "only {n_files} files were looked at"
+    );
+}
