@@ -68,7 +68,10 @@ pub(crate) fn packet(input: &[u8]) {
     let Ok(call) = ClientCall::decode(json, &attachments) else {
         return;
     };
-    assert!(call.weight() <= input.len() + MAX_NUMBER_BYTES, "a call outweighs its packet");
+    assert!(
+        call.weight() <= input.len() + MAX_NUMBER_BYTES,
+        "a call outweighs its packet"
+    );
     match call {
         ClientCall::Join {
             address: text,

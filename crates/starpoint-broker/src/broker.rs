@@ -44,8 +44,11 @@ pub struct Broker<R> {
     joined: usize,
     /// Bytes of chunks that wait, in all streams.
     queued_bytes: usize,
-    /// Writers that are paused because of the total.
-    held_by_total: BTreeSet<ConnId>,
+    /// Readers and writers that are paused because of them and the total.
+    held_by_total: BTreeSet<(ConnId, ConnId)>,
+    /// More than the total's high mark has waited, and not yet less than its low
+    /// mark.
+    is_crowded: bool,
     paused: usize,
     /// Where the next immediate notices begin.
     notice_cursor: Seq,
@@ -55,7 +58,10 @@ pub struct Broker<R> {
 
 impl<R: CryptoRng> Broker<R> {
     /// Creates a broker with nobody in it.
-    pub fn new(config: Config, rng: R) -> Self {
+    pub fn new(mut config: Config, rng: R) -> Self {
+        config.announce_interval = config
+            .announce_interval
+            .clamp(quota::MIN_ANNOUNCE_INTERVAL, quota::MAX_ANNOUNCE_INTERVAL);
         Self {
             config,
             rng,
@@ -68,6 +74,7 @@ impl<R: CryptoRng> Broker<R> {
             joined: 0,
             queued_bytes: 0,
             held_by_total: BTreeSet::new(),
+            is_crowded: false,
             paused: 0,
             notice_cursor: Seq::default(),
             is_draining: false,
@@ -98,14 +105,13 @@ impl<R: CryptoRng> Broker<R> {
         if !connection.pauses.is_empty() {
             self.paused -= 1;
         }
-        self.held_by_total.remove(&conn);
+        self.release_total(conn);
         for link in connection.links.into_values() {
             self.leave_link(link, conn, now);
         }
         for writer in connection.outbox.holds {
             self.release_destination(writer, conn);
         }
-        self.relieve_total();
     }
 
     /// A connection has sent an event; `ack` is the number under which it wants to
@@ -123,7 +129,7 @@ impl<R: CryptoRng> Broker<R> {
         }
         match call {
             Ok(call) => self.valid_call(conn, call, ack, now),
-            Err(CallError { kind }) => self.malformed(conn, kind, ack, now),
+            Err(CallError { kind }) => self.malformed(conn, kind, ack),
         }
     }
 
@@ -131,14 +137,14 @@ impl<R: CryptoRng> Broker<R> {
         match call {
             ClientCall::Join { address, proof } => match ack {
                 Some(ack) => self.join(conn, &address, &proof, ack, now),
-                None => self.malformed(conn, CallKind::Join, None, now),
+                None => self.malformed(conn, CallKind::Join, None),
             },
             ClientCall::Leave { address } => self.leave(conn, &address, ack, now),
             ClientCall::Dial { from, to, dial_id } => match ack {
                 Some(ack) => self.dial(conn, &from, &to, &dial_id, ack, now),
-                None => self.malformed(conn, CallKind::Dial, None, now),
+                None => self.malformed(conn, CallKind::Dial, None),
             },
-            ClientCall::StreamAccept { stream } => self.stream_accept(conn, stream, now),
+            ClientCall::StreamAccept { stream } => self.stream_accept(conn, stream),
             ClientCall::StreamQueue { stream, payload } => {
                 self.stream_queue(conn, stream, payload, now);
             }
@@ -147,14 +153,14 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// A callee has answered a [`Command::Ask`].
-    pub fn answered(&mut self, link: LinkId, answer: CalleeAnswer, now: Instant) {
-        self.dial_answered(link, answer, now);
+    pub fn answered(&mut self, link: LinkId, answer: CalleeAnswer, _now: Instant) {
+        self.dial_answered(link, answer);
     }
 
     /// A transport has written `packets` of what it was given since the last
     /// report, and `bytes` of anything: the latter shows that a slow reader is
     /// alive in the middle of a large message.
-    pub fn written(&mut self, conn: ConnId, packets: usize, bytes: usize, now: Instant) {
+    pub fn written(&mut self, conn: ConnId, packets: usize, bytes: usize, _now: Instant) {
         let Some(connection) = self.conns.get_mut(&conn) else {
             return;
         };
@@ -162,7 +168,7 @@ impl<R: CryptoRng> Broker<R> {
         if let Some(progress) = &mut connection.outbox.stall {
             *progress += bytes;
         }
-        self.flush(conn, now);
+        self.flush(conn);
     }
 
     /// Handles the deadlines that have come.
@@ -170,7 +176,7 @@ impl<R: CryptoRng> Broker<R> {
         while let Some((at, deadline)) = self.deadlines.take_due(now) {
             match deadline {
                 Deadline::Dial(link) => self.dial_expired(link, now),
-                Deadline::Unaccepted(link) => self.unaccepted_expired(link, now),
+                Deadline::Unaccepted(link, direction) => self.unaccepted_expired(link, direction),
                 Deadline::Stall(conn) => self.stall_expired(conn, now),
                 Deadline::Announce(conn) => self.announce(conn, at, now),
             }
@@ -189,24 +195,21 @@ impl<R: CryptoRng> Broker<R> {
     /// streams are closed, the others when their last stream has ended.
     pub fn shut_down(&mut self, _now: Instant) {
         self.is_draining = true;
-        let idle: Vec<_> = self
-            .conns
-            .iter()
-            .filter(|(_, connection)| connection.links.is_empty())
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in idle {
-            self.close(conn, CloseReason::ShuttingDown);
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.close_if_drained(conn);
         }
     }
 
-    /// Ends every stream with an error and closes every connection. Returns how
-    /// many streams had not ended.
+    /// Ends every stream with an error, refuses every dial that waits and closes
+    /// every connection. Returns how many streams had not ended.
     pub fn cut(&mut self, now: Instant) -> usize {
         let streams = self.gauges().streams;
         let links: Vec<_> = self.links.keys().copied().collect();
         for link in links {
-            self.cut_link(link, Cut::ShuttingDown, now);
+            if !self.give_up_dial(link, Cut::ShuttingDown, Refusal::ShuttingDown, now) {
+                self.cut_link(link, Cut::ShuttingDown, now);
+            }
         }
         let conns: Vec<_> = self.conns.keys().copied().collect();
         for conn in conns {
@@ -244,7 +247,7 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    fn malformed(&mut self, conn: ConnId, kind: CallKind, ack: Option<AckId>, now: Instant) {
+    fn malformed(&mut self, conn: ConnId, kind: CallKind, ack: Option<AckId>) {
         *self.counters.malformed.entry(kind).or_default() += 1;
         let Some(ack) = ack else { return };
         match kind {
@@ -260,18 +263,20 @@ impl<R: CryptoRng> Broker<R> {
             // Nobody knows what an unknown event's answer would mean.
             CallKind::Unknown => return,
         }
-        self.refuse(conn, ack, Refusal::InvalidArguments, now);
+        self.refuse(conn, ack, Refusal::InvalidArguments);
     }
 
-    fn refuse(&mut self, conn: ConnId, ack: AckId, refusal: Refusal, now: Instant) {
+    fn refuse(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
         *self.counters.refusals.entry(refusal).or_default() += 1;
-        self.reply(conn, ack, Reply::Refused(refusal), now);
+        self.reply(conn, ack, Reply::Refused(refusal));
     }
 
-    fn reply(&mut self, conn: ConnId, ack: AckId, reply: Reply, now: Instant) {
-        self.send(conn, Control::Reply(ack, reply), now);
+    fn reply(&mut self, conn: ConnId, ack: AckId, reply: Reply) {
+        self.send(conn, Control::Reply(ack, reply));
     }
 
+    /// Closes a connection. It is sent nothing more: what still waits for it goes
+    /// down with it.
     fn close(&mut self, conn: ConnId, reason: CloseReason) {
         if let Some(connection) = self.conns.get_mut(&conn)
             && !connection.is_closing
@@ -284,10 +289,9 @@ impl<R: CryptoRng> Broker<R> {
     /// Closes a connection that has nothing left to do in a star that shuts down.
     fn close_if_drained(&mut self, conn: ConnId) {
         if self.is_draining
-            && self
-                .conns
-                .get(&conn)
-                .is_some_and(|connection| connection.links.is_empty())
+            && self.conns.get(&conn).is_some_and(|connection| {
+                connection.links.is_empty() && connection.outbox.control.is_empty()
+            })
         {
             self.close(conn, CloseReason::ShuttingDown);
         }

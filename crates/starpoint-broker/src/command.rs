@@ -55,8 +55,8 @@ pub enum Command {
         /// Whose calls.
         conn: ConnId,
     },
-    /// Close the connection when what was sent to it is written. The driver
-    /// reports [`Broker::disconnected`](crate::Broker::disconnected) as for any
+    /// Close the connection when what was sent to it is written; no command for it
+    /// follows. The driver reports [`Broker::disconnected`](crate::Broker::disconnected) as for any
     /// other end.
     Close {
         /// Which.

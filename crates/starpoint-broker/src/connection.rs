@@ -46,8 +46,9 @@ pub(crate) enum PauseReason {
     Stream(LinkId, Direction),
     /// Too much waits for a destination that it writes to.
     Destination(ConnId),
-    /// Too much waits in the whole star.
-    Total,
+    /// Too much waits in the whole star, some of it for a destination that it
+    /// writes to.
+    Total(ConnId),
     /// Too much waits for it: it asks faster than it takes answers.
     Control,
 }
@@ -55,7 +56,7 @@ pub(crate) enum PauseReason {
 /// How far a connection has heard of the others.
 #[derive(Debug, Default)]
 pub(crate) struct Announcer {
-    /// When it hears of others again; `None` before it has joined.
+    /// When it hears of others again, if it has an address then.
     pub(crate) next: Option<Instant>,
     /// It has heard of every registration up to here.
     pub(crate) news: Seq,

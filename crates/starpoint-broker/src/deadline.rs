@@ -2,6 +2,8 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
 
+use starpoint_wire::Direction;
+
 use crate::id::{ConnId, LinkId};
 
 /// What a deadline is for. Its owner may be gone or have a newer one by the time
@@ -11,7 +13,7 @@ pub(crate) enum Deadline {
     /// A callee has to have answered.
     Dial(LinkId),
     /// The reader of an ended stream has to have accepted it.
-    Unaccepted(LinkId),
+    Unaccepted(LinkId, Direction),
     /// A destination has to have taken something.
     Stall(ConnId),
     /// A connection hears of others.
@@ -27,6 +29,12 @@ pub(crate) struct Deadlines {
 impl Deadlines {
     pub(crate) fn add(&mut self, at: Instant, deadline: Deadline) {
         self.heap.push(Reverse((at, deadline)));
+    }
+
+    /// Returns how many wait, the outdated ones included.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
     }
 
     /// Returns the earliest time.

@@ -53,8 +53,10 @@ pub(crate) struct Half {
     pub(crate) is_accepted: bool,
     /// The stream stands in its reader's queue of streams with something to send.
     pub(crate) is_ready: bool,
-    /// Since when the writer is paused because of this stream.
-    pub(crate) held_since: Option<Instant>,
+    /// The writer is paused because of this stream.
+    pub(crate) is_held: bool,
+    /// Since when chunks wait for the reader to be ready.
+    refused_since: Option<Instant>,
     chunks: VecDeque<Bytes>,
     queued_bytes: usize,
     ending: Ending,
@@ -146,9 +148,15 @@ impl Half {
         self.is_accepted && (!self.chunks.is_empty() || matches!(self.ending, Ending::Waiting(_)))
     }
 
+    /// Returns since when chunks wait for a reader that is not ready.
+    pub(crate) fn refused_since(&self) -> Option<Instant> {
+        self.refused_since.filter(|_| !self.is_accepted)
+    }
+
     /// Adds a chunk and returns what it counts for.
-    pub(crate) fn push(&mut self, chunk: Bytes) -> usize {
+    pub(crate) fn push(&mut self, chunk: Bytes, now: Instant) -> usize {
         let weight = weight(&chunk);
+        self.refused_since.get_or_insert(now);
         self.chunks.push_back(chunk);
         self.queued_bytes += weight;
         weight

@@ -9,7 +9,7 @@ use crate::{
     quota::{WINDOW_BYTES, WINDOW_PACKETS},
 };
 
-/// A reply or notice: small, and ahead of all chunks.
+/// A reply or notice.
 #[derive(Debug)]
 pub(crate) enum Control {
     Reply(AckId, Reply),
@@ -26,6 +26,14 @@ impl Control {
     }
 }
 
+/// What goes out to a connection next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Control(Control),
+    /// The first thing that waits in this stream.
+    Stream(LinkId, Direction),
+}
+
 /// The way to one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -33,6 +41,9 @@ pub(crate) struct Outbox {
     pub(crate) control_bytes: usize,
     /// Streams with something to send, each once, in turn.
     pub(crate) ready: VecDeque<(LinkId, Direction)>,
+    /// The last that went out was a reply or notice, and a stream is next: a
+    /// connection that asks without end must not starve what it reads.
+    is_streams_turn: bool,
     /// Bytes of chunks that wait for this connection.
     pub(crate) queued_bytes: usize,
     /// Writers that are paused because too much waits for this connection.
@@ -59,9 +70,19 @@ impl Outbox {
         self.in_flight_bytes < WINDOW_BYTES && self.in_flight_packets < WINDOW_PACKETS
     }
 
-    /// Returns whether nothing waits and nothing is in the transport's hands.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_empty() && self.control.is_empty() && self.ready.is_empty()
+    /// Takes what goes out next: replies and notices, and streams between them.
+    pub(crate) fn take_next(&mut self) -> Option<Next> {
+        let is_streams_turn = std::mem::take(&mut self.is_streams_turn);
+        if is_streams_turn && let Some((link, direction)) = self.ready.pop_front() {
+            return Some(Next::Stream(link, direction));
+        }
+        if let Some(control) = self.control.pop_front() {
+            self.control_bytes -= control.weight();
+            self.is_streams_turn = true;
+            return Some(Next::Control(control));
+        }
+        let (link, direction) = self.ready.pop_front()?;
+        Some(Next::Stream(link, direction))
     }
 
     /// Notes that the transport was given something.

@@ -55,6 +55,10 @@ pub const MAX_LINKS: usize = 512;
 pub const MAX_JOIN_LIST: usize = 1024;
 /// Most connections that are told of a new peer at once (R-PEER-5).
 pub const MAX_IMMEDIATE_NOTICES: usize = 256;
+/// Shortest time between two announcements of one peer to another.
+pub const MIN_ANNOUNCE_INTERVAL: Duration = Duration::from_millis(100);
+/// Longest time between two announcements of one peer to another.
+pub const MAX_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Announcements that a star makes in an interval, shared by its connections
 /// (R-PEER-3).
 pub const ANNOUNCE_BUDGET: usize = 20_000;

@@ -13,15 +13,16 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let mut inputs: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| {
-            let entry = entry.unwrap();
-            let name = entry.file_name().into_string().unwrap();
-            (name, fs::read(entry.path()).unwrap())
+            let entry = entry.expect("the folder can be listed");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, fs::read(entry.path()).expect("a file of the corpus"))
         })
         .collect();
     inputs.sort();
     inputs
 }
 
+/// Runs the body on every input and on every beginning of it.
 fn replay(target: &str, at_least: usize, body: fn(&[u8])) {
     let inputs = corpus(target);
     assert!(
@@ -30,10 +31,9 @@ fn replay(target: &str, at_least: usize, body: fn(&[u8])) {
         inputs.len()
     );
     for (name, input) in inputs {
-        println!("{target}/{name}");
-        body(&input);
-        for end in 0..input.len() {
-            body(&input[..end]);
+        for end in (0..=input.len()).rev() {
+            let outcome = std::panic::catch_unwind(|| body(&input[..end]));
+            assert!(outcome.is_ok(), "{target}/{name}, first {end} bytes");
         }
     }
 }

@@ -91,6 +91,25 @@ impl HttpConnection {
         self.send_raw(&[head.as_bytes(), body].concat()).await
     }
 
+    /// Opens a session of long polling; returns its id.
+    ///
+    /// # Panics
+    ///
+    /// When the star opens none.
+    pub async fn open_session(&mut self, target: &str) -> String {
+        self.send("GET", target, "", b"")
+            .await
+            .expect("the star reads");
+        let opened = within("open packet", self.receive()).await;
+        let text = opened.expect("the star answers").text();
+        let sid = text
+            .split("\"sid\":\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next());
+        sid.unwrap_or_else(|| panic!("no session: {text}"))
+            .to_owned()
+    }
+
     /// Receives the response to the oldest request that has none yet.
     ///
     /// Cancel safe: what has arrived is kept.

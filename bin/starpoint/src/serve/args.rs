@@ -87,7 +87,7 @@ pub(crate) struct RawArgs {
 pub(super) struct Chosen {
     /// Address to listen on; repeatable [default: 0.0.0.0:9090]
     ///
-    /// An IPv6 address stands in brackets: [::1]:9090. Port 0 takes a free port. Several addresses
+    /// An IPv6 address stands in brackets: `[::1]:9090`. Port 0 takes a free port. Several addresses
     /// in the variable are separated by commas.
     #[arg(
         long,
@@ -141,8 +141,8 @@ pub(super) struct Chosen {
 
     /// Let peers join with star addresses only [default: false]
     ///
-    /// Those are /<host>/tcp/<port>/ws or wss/p2p-websocket-star/p2p/<id>. Without it, any multiaddr
-    /// may join.
+    /// Those are /HOST/tcp/PORT/ws/p2p-websocket-star/p2p/ID, with wss in place of ws for TLS. Without
+    /// it, any multiaddr may join.
     #[arg(
         long,
         value_name = "BOOL",

@@ -1,6 +1,9 @@
 //! What to do about a star that does not start.
 
-use std::io;
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+};
 
 use starpoint_server::BindError;
 
@@ -11,8 +14,8 @@ impl From<BindError> for Failure {
     fn from(error: BindError) -> Self {
         match error {
             BindError::Config(error) => config_failure(error),
-            BindError::Listen { ref source, .. } => {
-                let hint = listen_hint(source.kind());
+            BindError::Listen { addr, ref source } => {
+                let hint = listen_hint(addr, source.kind());
                 Self::new(Exit::LISTEN, error, hint)
             }
             BindError::ReadTls { ref source, .. } => {
@@ -30,8 +33,11 @@ impl From<BindError> for Failure {
     }
 }
 
-fn listen_hint(kind: io::ErrorKind) -> &'static str {
-    if kind == io::ErrorKind::AddrInUse {
+fn listen_hint(addr: SocketAddr, kind: io::ErrorKind) -> &'static str {
+    if kind == io::ErrorKind::AddrInUse && addr.ip() == Ipv6Addr::UNSPECIFIED {
+        "something listens there already; [::] covers IPv4 too, so 0.0.0.0 with the same port \
+         cannot stand beside it"
+    } else if kind == io::ErrorKind::AddrInUse {
         "something listens there already: stop it, or choose another port with --listen \
          (port 0 takes a free one)"
     } else if kind == io::ErrorKind::AddrNotAvailable {
@@ -51,5 +57,22 @@ fn read_hint(kind: io::ErrorKind) -> &'static str {
         "the user that runs starpoint has to be able to read the file"
     } else {
         "--tls-cert and --tls-key have to name readable PEM files"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint_in_use(addr: &str) -> &'static str {
+        listen_hint(addr.parse().unwrap(), io::ErrorKind::AddrInUse)
+    }
+
+    #[test]
+    fn all_addresses_of_ipv6_are_those_of_ipv4_too() {
+        assert!(hint_in_use("[::]:9090").contains("[::] covers IPv4 too"));
+        for addr in ["[::1]:9090", "0.0.0.0:9090"] {
+            assert!(hint_in_use(addr).contains("choose another port"), "{addr}");
+        }
     }
 }

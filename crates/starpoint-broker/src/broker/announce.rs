@@ -25,7 +25,7 @@ impl<R: CryptoRng> Broker<R> {
 
     /// Tells others of a new address at once, as far as the budget goes (R-PEER-5);
     /// the rest hear of it at their next interval.
-    pub(super) fn announce_now(&mut self, seq: Seq, now: Instant) {
+    pub(super) fn announce_now(&mut self, seq: Seq) {
         let mut told = 0;
         let mut cursor = if self.directory.len() <= quota::MAX_IMMEDIATE_NOTICES {
             Seq::default()
@@ -41,7 +41,7 @@ impl<R: CryptoRng> Broker<R> {
             .collect();
         for (at, conn) in recipients {
             cursor = at;
-            if self.tell_news(conn, seq, now) {
+            if self.tell_news(conn, seq) {
                 told += 1;
             }
         }
@@ -50,7 +50,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Tells one connection of the newest address unless it has heard of it.
-    fn tell_news(&mut self, conn: ConnId, seq: Seq, now: Instant) -> bool {
+    fn tell_news(&mut self, conn: ConnId, seq: Seq) -> bool {
         let Some(connection) = self.conns.get(&conn) else {
             return false;
         };
@@ -59,7 +59,7 @@ impl<R: CryptoRng> Broker<R> {
         if !is_next || !connection.outbox.is_writable() {
             return false;
         }
-        if !self.tell(conn, seq, now) {
+        if !self.tell(conn, seq) {
             return false;
         }
         if let Some(connection) = self.conns.get_mut(&conn) {
@@ -80,19 +80,27 @@ impl<R: CryptoRng> Broker<R> {
         if connection.announcer.next != Some(at) {
             return;
         }
+        if connection.addresses.is_empty() {
+            connection.announcer.next = None;
+            return;
+        }
         // A star that was asleep does not catch up with what it missed.
-        let next = (at + interval).max(now);
+        let next = Some(at + interval)
+            .filter(|next| *next > now)
+            .unwrap_or(now + interval);
         connection.announcer.next = Some(next);
         self.deadlines.add(next, Deadline::Announce(conn));
         if !connection.outbox.is_writable() || !connection.outbox.control.is_empty() {
             return;
         }
         let (news, refresh) = (connection.announcer.news, connection.announcer.refresh);
-        let fresh = self.others_after(conn, news, last, budget);
+        // Half is kept for the old ones, however fast new ones come.
+        let news_budget = budget.div_ceil(2);
+        let fresh = self.others_after(conn, news, last, news_budget);
         let news = fresh
             .last()
             .copied()
-            .filter(|_| fresh.len() == budget)
+            .filter(|_| fresh.len() == news_budget)
             .unwrap_or(last);
         let mut old = self.others_after(conn, refresh, last, budget - fresh.len());
         if old.len() < budget - fresh.len() {
@@ -105,7 +113,7 @@ impl<R: CryptoRng> Broker<R> {
             connection.announcer.refresh = old.last().copied().unwrap_or(refresh);
         }
         for seq in fresh.into_iter().chain(old) {
-            if self.tell(conn, seq, now) {
+            if self.tell(conn, seq) {
                 self.counters.announcements += 1;
             }
         }
@@ -122,7 +130,7 @@ impl<R: CryptoRng> Broker<R> {
             .collect()
     }
 
-    fn tell(&mut self, conn: ConnId, seq: Seq, now: Instant) -> bool {
+    fn tell(&mut self, conn: ConnId, seq: Seq) -> bool {
         let Some(connection) = self.conns.get(&conn) else {
             return false;
         };
@@ -133,7 +141,7 @@ impl<R: CryptoRng> Broker<R> {
             return false;
         }
         let address = registration.address.spelled(connection.spelling);
-        self.send(conn, Control::Emit(ServerEvent::Peer { address }), now);
+        self.send(conn, Control::Emit(ServerEvent::Peer { address }));
         true
     }
 }

@@ -31,7 +31,7 @@ impl<R: CryptoRng> Broker<R> {
         self.counters.dials += 1;
         if let Err(refusal) = self.try_dial(conn, from, to, dial_id, ack, now) {
             self.counters.dials_failed += 1;
-            self.refuse(conn, ack, refusal, now);
+            self.refuse(conn, ack, refusal);
         }
     }
 
@@ -110,13 +110,13 @@ impl<R: CryptoRng> Broker<R> {
             dial_id,
             from: from.spelled(spelling),
         };
-        self.send(conn, Control::Emit(ServerEvent::StreamAccept(stream)), now);
-        self.send(callee, Control::Ask(id, incoming), now);
+        self.send(conn, Control::Emit(ServerEvent::StreamAccept(stream)));
+        self.send(callee, Control::Ask(id, incoming));
         self.deadlines.add(now + DIAL_DEADLINE, Deadline::Dial(id));
     }
 
     /// Handles the callee's answer (R-DIAL-5). Late ones are for nobody.
-    pub(super) fn dial_answered(&mut self, id: LinkId, answer: CalleeAnswer, now: Instant) {
+    pub(super) fn dial_answered(&mut self, id: LinkId, answer: CalleeAnswer) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -127,14 +127,14 @@ impl<R: CryptoRng> Broker<R> {
                 let stream = link.stream(Direction::Listener);
                 self.counters.dials_succeeded += 1;
                 let accept = ServerEvent::StreamAccept(stream);
-                self.send(listener, Control::Emit(accept), now);
-                self.reply(dialer, ack, Reply::Done, now);
+                self.send(listener, Control::Emit(accept));
+                self.reply(dialer, ack, Reply::Done);
             }
             (Phase::Asking(ack), CalleeAnswer::Refused(value)) => {
                 self.counters.dials_failed += 1;
                 self.counters.dials_refused_by_peer += 1;
+                self.reply(dialer, ack, Reply::RefusedByPeer(value));
                 self.remove_link(id);
-                self.reply(dialer, ack, Reply::RefusedByPeer(value), now);
             }
             (Phase::Abandoned, CalleeAnswer::Refused(_)) => self.remove_link(id),
             (Phase::Abandoned, CalleeAnswer::Accepted) | (Phase::Open, _) => {}
@@ -144,28 +144,34 @@ impl<R: CryptoRng> Broker<R> {
     /// Gives up on a callee that has not answered (R-DIAL-6). The callee hears of
     /// it as soon as it accepts the stream.
     pub(super) fn dial_expired(&mut self, id: LinkId, now: Instant) {
-        let Some(link) = self.links.get(&id) else {
-            return;
+        self.give_up_dial(id, Cut::DialTimeout, Refusal::DialTimeout, now);
+    }
+
+    /// Refuses a dial that waits for its callee and keeps it only to tell the callee
+    /// that it is over. Returns whether there was such a dial.
+    pub(super) fn give_up_dial(
+        &mut self,
+        id: LinkId,
+        cut: Cut,
+        refusal: Refusal,
+        now: Instant,
+    ) -> bool {
+        let Some(link) = self.links.get_mut(&id) else {
+            return false;
         };
         let Phase::Asking(ack) = link.phase else {
-            return;
+            return false;
         };
+        link.phase = Phase::Abandoned;
         let dialer = link.dialer;
-        self.abandon(id, Cut::DialTimeout, now);
-        self.fail_dial(dialer, ack, Refusal::DialTimeout, now);
+        self.fail_dial(dialer, ack, refusal);
+        self.finish_half(id, Direction::Listener);
+        self.cut_half(id, Direction::Dialer, cut, now);
+        true
     }
 
-    /// Keeps a dial only to tell its callee that it is over.
-    pub(super) fn abandon(&mut self, id: LinkId, cut: Cut, now: Instant) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.phase = Phase::Abandoned;
-            self.finish_half(id, Direction::Listener);
-            self.cut_half(id, Direction::Dialer, cut, now);
-        }
-    }
-
-    pub(super) fn fail_dial(&mut self, conn: ConnId, ack: AckId, refusal: Refusal, now: Instant) {
+    pub(super) fn fail_dial(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
         self.counters.dials_failed += 1;
-        self.refuse(conn, ack, refusal, now);
+        self.refuse(conn, ack, refusal);
     }
 }

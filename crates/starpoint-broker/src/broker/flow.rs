@@ -12,19 +12,19 @@ use crate::{
     deadline::Deadline,
     id::{ConnId, LinkId},
     link::Item,
-    outbox::Control,
+    outbox::{Control, Next},
     quota,
 };
 
 impl<R: CryptoRng> Broker<R> {
     /// Sends a reply or notice, now or when the transport takes it.
-    pub(super) fn send(&mut self, conn: ConnId, control: Control, now: Instant) {
-        let Some(connection) = self.conns.get_mut(&conn) else {
+    pub(super) fn send(&mut self, conn: ConnId, control: Control) {
+        let Some(connection) = self.conns.get_mut(&conn).filter(|c| !c.is_closing) else {
             return;
         };
         connection.outbox.control_bytes += control.weight();
         connection.outbox.control.push_back(control);
-        self.flush(conn, now);
+        self.flush(conn);
         let is_full = self
             .conns
             .get(&conn)
@@ -35,7 +35,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Puts a stream into its reader's turn if it has something to send.
-    pub(super) fn make_ready(&mut self, id: LinkId, direction: Direction, now: Instant) {
+    pub(super) fn make_ready(&mut self, id: LinkId, direction: Direction) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -49,26 +49,23 @@ impl<R: CryptoRng> Broker<R> {
         };
         half.is_ready = true;
         connection.outbox.ready.push_back((id, direction));
-        self.flush(reader, now);
+        self.flush(reader);
     }
 
-    /// Gives the transport what it takes: notices first, then streams in turn.
-    pub(super) fn flush(&mut self, conn: ConnId, now: Instant) {
+    /// Gives the transport what it takes.
+    pub(super) fn flush(&mut self, conn: ConnId) {
         while let Some(connection) = self.conns.get_mut(&conn) {
-            let outbox = &mut connection.outbox;
-            if !outbox.is_writable() {
+            if connection.is_closing || !connection.outbox.is_writable() {
                 break;
             }
-            if let Some(control) = outbox.control.pop_front() {
-                outbox.control_bytes -= control.weight();
-                self.send_control(conn, control);
-            } else if let Some((id, direction)) = outbox.ready.pop_front() {
-                self.send_item(conn, id, direction);
-            } else {
-                break;
+            match connection.outbox.take_next() {
+                Some(Next::Control(control)) => self.send_control(conn, control),
+                Some(Next::Stream(id, direction)) => self.send_item(conn, id, direction),
+                None => break,
             }
         }
-        self.relieve(conn, now);
+        self.relieve_control(conn);
+        self.close_if_drained(conn);
     }
 
     fn send_control(&mut self, conn: ConnId, control: Control) {
@@ -117,12 +114,14 @@ impl<R: CryptoRng> Broker<R> {
         self.commands.push_back(command);
     }
 
-    /// Notes that bytes no longer wait for a connection.
+    /// Notes that bytes no longer wait for a connection, and reads again whoever
+    /// was held because of them.
     pub(super) fn unqueue(&mut self, reader: ConnId, weight: usize) {
         self.queued_bytes -= weight;
         if let Some(connection) = self.conns.get_mut(&reader) {
             connection.outbox.queued_bytes -= weight;
         }
+        self.relieve_destination(reader);
         self.relieve_total();
     }
 
@@ -143,27 +142,45 @@ impl<R: CryptoRng> Broker<R> {
             is_held = true;
         }
         if waiting > quota::STREAM_HIGH_BYTES {
-            self.hold_stream(id, direction, now);
+            self.hold_stream(id, direction);
             is_held = true;
         }
         if waiting > 0 && self.queued_bytes > quota::TOTAL_HIGH_BYTES {
-            self.held_by_total.insert(writer);
-            self.pause(writer, PauseReason::Total);
+            self.note_crowd(now);
+            self.held_by_total.insert((reader, writer));
+            self.pause(writer, PauseReason::Total(reader));
             is_held = true;
         }
-        if is_held {
+        if is_held || (waiting > 0 && self.is_crowded) {
             self.watch_stall(reader, now);
         }
     }
 
-    fn hold_stream(&mut self, id: LinkId, direction: Direction, now: Instant) {
+    /// Begins to watch everyone for whom something waits: whoever does not take it
+    /// keeps the room from all others.
+    fn note_crowd(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.is_crowded, true) {
+            return;
+        }
+        let busy: Vec<_> = self
+            .conns
+            .iter()
+            .filter(|(_, connection)| connection.outbox.queued_bytes > 0)
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in busy {
+            self.watch_stall(conn, now);
+        }
+    }
+
+    fn hold_stream(&mut self, id: LinkId, direction: Direction) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         let (writer, reader) = (link.writer(direction), link.reader(direction));
         let half = link.half_mut(direction);
-        if half.held_since.is_none() {
-            half.held_since = Some(now);
+        if !half.is_held {
+            half.is_held = true;
             if let Some(connection) = self.conns.get_mut(&reader) {
                 connection.outbox.held_streams += 1;
             }
@@ -177,7 +194,7 @@ impl<R: CryptoRng> Broker<R> {
             return;
         };
         let (writer, reader) = (link.writer(direction), link.reader(direction));
-        if link.half_mut(direction).held_since.take().is_some() {
+        if std::mem::take(&mut link.half_mut(direction).is_held) {
             if let Some(connection) = self.conns.get_mut(&reader) {
                 connection.outbox.held_streams -= 1;
             }
@@ -195,23 +212,31 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    /// Reads again whoever waited for this connection, if little enough waits.
-    fn relieve(&mut self, conn: ConnId, _now: Instant) {
-        let Some(connection) = self.conns.get_mut(&conn) else {
-            return;
-        };
-        let outbox = &mut connection.outbox;
-        let is_control_low = outbox.control_bytes < quota::CONTROL_LOW_BYTES;
-        let released = if outbox.queued_bytes < quota::DESTINATION_LOW_BYTES {
-            std::mem::take(&mut outbox.holds)
-        } else {
-            Default::default()
-        };
-        if is_control_low {
+    /// Reads a connection again that has taken its replies.
+    fn relieve_control(&mut self, conn: ConnId) {
+        let is_low = self
+            .conns
+            .get(&conn)
+            .is_some_and(|c| c.outbox.control_bytes < quota::CONTROL_LOW_BYTES);
+        if is_low {
             self.resume(conn, PauseReason::Control);
         }
-        for writer in released {
-            self.release_destination(writer, conn);
+    }
+
+    /// Reads again whoever was held because of a connection for which little enough
+    /// waits now.
+    fn relieve_destination(&mut self, reader: ConnId) {
+        let Some(connection) = self.conns.get_mut(&reader) else {
+            return;
+        };
+        let queued_bytes = connection.outbox.queued_bytes;
+        if queued_bytes < quota::DESTINATION_LOW_BYTES {
+            for writer in std::mem::take(&mut connection.outbox.holds) {
+                self.release_destination(writer, reader);
+            }
+        }
+        if queued_bytes == 0 {
+            self.release_total(reader);
         }
     }
 
@@ -219,10 +244,20 @@ impl<R: CryptoRng> Broker<R> {
         self.resume(writer, PauseReason::Destination(reader));
     }
 
-    pub(super) fn relieve_total(&mut self) {
+    /// Reads again whoever was held because of this connection and the total.
+    pub(super) fn release_total(&mut self, reader: ConnId) {
+        let of_reader = (reader, ConnId(u64::MIN))..=(reader, ConnId(u64::MAX));
+        while let Some(&pair) = self.held_by_total.range(of_reader.clone()).next() {
+            self.held_by_total.remove(&pair);
+            self.resume(pair.1, PauseReason::Total(reader));
+        }
+    }
+
+    fn relieve_total(&mut self) {
         if self.queued_bytes < quota::TOTAL_LOW_BYTES {
-            for writer in std::mem::take(&mut self.held_by_total) {
-                self.resume(writer, PauseReason::Total);
+            self.is_crowded = false;
+            for (reader, writer) in std::mem::take(&mut self.held_by_total) {
+                self.resume(writer, PauseReason::Total(reader));
             }
         }
     }
@@ -273,15 +308,20 @@ impl<R: CryptoRng> Broker<R> {
         if !self.is_holding(conn) {
             return;
         }
-        let is_stopped = taken < quota::STALL_MIN_BYTES;
+        let Some(outbox) = self.conns.get(&conn).map(|c| &c.outbox) else {
+            return;
+        };
+        let is_stopped = taken < quota::STALL_MIN_BYTES.min(outbox.queued_bytes);
+        // Not only by the stream that is too long.
+        let is_all_held = !outbox.holds.is_empty() || self.is_crowded;
         for (id, direction) in self.streams_read_by(conn) {
             let Some(link) = self.links.get(&id) else {
                 continue;
             };
             let half = link.half(direction);
-            let is_refused = !half.is_accepted
+            let is_refused = (half.is_held || is_all_held)
                 && half
-                    .held_since
+                    .refused_since()
                     .is_some_and(|since| now >= since + quota::STALL_DEADLINE);
             if half.queued_bytes() > 0 && (is_stopped || is_refused) {
                 self.cut_link(id, Cut::ReaderStalled, now);
@@ -293,10 +333,9 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     fn is_holding(&self, conn: ConnId) -> bool {
-        let is_over_total = !self.held_by_total.is_empty();
         self.conns.get(&conn).is_some_and(|connection| {
             let outbox = &connection.outbox;
-            outbox.is_holding() || (is_over_total && outbox.queued_bytes > 0)
+            outbox.is_holding() || (self.is_crowded && outbox.queued_bytes > 0)
         })
     }
 

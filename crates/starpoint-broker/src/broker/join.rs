@@ -40,11 +40,11 @@ impl<R: CryptoRng> Broker<R> {
                 if matches!(reply, Reply::Joined(_)) {
                     self.counters.joins_succeeded += 1;
                 }
-                self.reply(conn, ack, reply, now);
+                self.reply(conn, ack, reply);
             }
             Err(refusal) => {
                 self.counters.joins_failed += 1;
-                self.refuse(conn, ack, refusal, now);
+                self.refuse(conn, ack, refusal);
                 if refusal == Refusal::TooManyAttempts {
                     self.close(conn, CloseReason::TooManyAttempts);
                 }
@@ -174,10 +174,10 @@ impl<R: CryptoRng> Broker<R> {
                 return Err(Refusal::TooManyAddresses);
             }
             self.note_address(conn, &address);
-            self.evict(&address, now);
+            self.evict(&address);
             let seq = self.directory.insert(conn, address);
             self.begin_announcing(conn, seq, now);
-            self.announce_now(seq, now);
+            self.announce_now(seq);
         }
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.spelling = spelling;
@@ -207,7 +207,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Takes the address from the connection that has it and tells it.
-    fn evict(&mut self, address: &PeerAddress, now: Instant) {
+    fn evict(&mut self, address: &PeerAddress) {
         let Some(old) = self.directory.remove(address.key()) else {
             return;
         };
@@ -216,7 +216,7 @@ impl<R: CryptoRng> Broker<R> {
         let event = ServerEvent::Evicted {
             address: old.address.as_str().to_owned(),
         };
-        self.send(old.conn, Control::Emit(event), now);
+        self.send(old.conn, Control::Emit(event));
     }
 
     fn forget_address(&mut self, conn: ConnId, address: &PeerAddress) {
@@ -224,7 +224,6 @@ impl<R: CryptoRng> Broker<R> {
             && connection.addresses.remove(address.key())
             && connection.addresses.is_empty()
         {
-            connection.announcer.next = None;
             self.joined -= 1;
         }
     }
@@ -233,8 +232,8 @@ impl<R: CryptoRng> Broker<R> {
     pub(super) fn leave(&mut self, conn: ConnId, address: &str, ack: Option<AckId>, now: Instant) {
         let result = self.try_leave(conn, address, now);
         match (result, ack) {
-            (Ok(()), Some(ack)) => self.reply(conn, ack, Reply::Done, now),
-            (Err(refusal), Some(ack)) => self.refuse(conn, ack, refusal, now),
+            (Ok(()), Some(ack)) => self.reply(conn, ack, Reply::Done),
+            (Err(refusal), Some(ack)) => self.refuse(conn, ack, refusal),
             (Ok(()) | Err(_), None) => {}
         }
     }

@@ -18,7 +18,7 @@ const BOTH: [Direction; 2] = [Direction::Dialer, Direction::Listener];
 
 impl<R: CryptoRng> Broker<R> {
     /// The reader is ready for a stream (R-STREAM-1).
-    pub(super) fn stream_accept(&mut self, conn: ConnId, stream: StreamId, now: Instant) {
+    pub(super) fn stream_accept(&mut self, conn: ConnId, stream: StreamId) {
         let direction = stream.direction;
         let Some((id, link)) = self.link_of(conn, &stream.dial) else {
             return self.stray();
@@ -29,7 +29,7 @@ impl<R: CryptoRng> Broker<R> {
             return self.stray();
         }
         link.half_mut(direction).is_accepted = true;
-        self.make_ready(id, direction, now);
+        self.make_ready(id, direction);
     }
 
     /// The writer sends a chunk (R-STREAM-2).
@@ -48,12 +48,12 @@ impl<R: CryptoRng> Broker<R> {
             return self.stray();
         }
         let reader = link.reader(direction);
-        let weight = link.half_mut(direction).push(payload);
+        let weight = link.half_mut(direction).push(payload, now);
         self.queued_bytes += weight;
         if let Some(connection) = self.conns.get_mut(&reader) {
             connection.outbox.queued_bytes += weight;
         }
-        self.make_ready(id, direction, now);
+        self.make_ready(id, direction);
         self.hold_writer(id, direction, now);
     }
 
@@ -86,41 +86,36 @@ impl<R: CryptoRng> Broker<R> {
 
     /// One side of a link is gone (R-STREAM-5, R-DIAL-8).
     pub(super) fn leave_link(&mut self, id: LinkId, gone: ConnId, now: Instant) {
-        let Some(link) = self.links.get(&id) else {
+        let Some(link) = self.links.get_mut(&id) else {
             return;
+        };
+        let written = if gone == link.dialer {
+            Direction::Dialer
+        } else {
+            Direction::Listener
         };
         match link.phase {
             Phase::Asking(ack) if gone == link.listener => {
                 let dialer = link.dialer;
-                self.remove_link(id);
-                self.fail_dial(dialer, ack, Refusal::PeerGone, now);
+                self.fail_dial(dialer, ack, Refusal::PeerGone);
+                return self.remove_link(id);
             }
-            Phase::Asking(_) => self.abandon(id, Cut::PeerDisconnected, now),
-            Phase::Open | Phase::Abandoned => {
-                let written = if gone == link.dialer {
-                    Direction::Dialer
-                } else {
-                    Direction::Listener
-                };
-                self.finish_half(id, written.opposite());
-                if self.is_half_open(id, written) {
-                    *self.counters.cuts.entry(Cut::PeerDisconnected).or_default() += 1;
-                }
-                let end = StreamEnd::Error(Cut::PeerDisconnected.text().into());
-                self.end_half(id, written, end, now);
-            }
+            Phase::Asking(_) => link.phase = Phase::Abandoned,
+            Phase::Open | Phase::Abandoned => {}
         }
+        if link.half(written).is_open() {
+            *self.counters.cuts.entry(Cut::PeerDisconnected).or_default() += 1;
+        }
+        self.finish_half(id, written.opposite());
+        let end = StreamEnd::Error(Cut::PeerDisconnected.text().into());
+        self.end_half(id, written, end, now);
     }
 
-    fn is_half_open(&self, id: LinkId, direction: Direction) -> bool {
-        self.links
-            .get(&id)
-            .is_some_and(|link| link.half(direction).is_open())
-    }
-
-    /// Ends a stream behind the chunks that wait.
+    /// Ends a stream behind the chunks that wait, if it has not ended.
     fn end_half(&mut self, id: LinkId, direction: Direction, end: StreamEnd, now: Instant) {
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.links.get_mut(&id)
+            && link.half(direction).is_open()
+        {
             link.half_mut(direction).end(end);
             self.deliver_end(id, direction, now);
         }
@@ -151,27 +146,25 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     fn deliver_end(&mut self, id: LinkId, direction: Direction, now: Instant) {
-        self.make_ready(id, direction, now);
+        self.make_ready(id, direction);
         let is_waiting = self.links.get(&id).is_some_and(|link| {
             let half = link.half(direction);
             !half.is_accepted && !half.is_done()
         });
         if is_waiting {
             let at = now + UNACCEPTED_DEADLINE;
-            self.deadlines.add(at, Deadline::Unaccepted(id));
+            self.deadlines.add(at, Deadline::Unaccepted(id, direction));
         }
     }
 
-    /// Forgets ended streams that nobody has accepted (R-STREAM-9).
-    pub(super) fn unaccepted_expired(&mut self, id: LinkId, _now: Instant) {
-        for direction in BOTH {
-            let is_forgotten = self.links.get(&id).is_some_and(|link| {
-                let half = link.half(direction);
-                !half.is_accepted && !half.is_open()
-            });
-            if is_forgotten {
-                self.finish_half(id, direction);
-            }
+    /// Forgets an ended stream that nobody has accepted (R-STREAM-9).
+    pub(super) fn unaccepted_expired(&mut self, id: LinkId, direction: Direction) {
+        let is_unaccepted = self
+            .links
+            .get(&id)
+            .is_some_and(|link| !link.half(direction).is_accepted);
+        if is_unaccepted {
+            self.finish_half(id, direction);
         }
     }
 

@@ -1,1 +1,411 @@
+//! What comes in, and exactly what goes out. No socket, no sleep: time is a number.
 
+mod calls;
+mod dial;
+mod flow;
+mod join;
+mod leave;
+mod limits;
+mod peers;
+mod stop;
+mod stream;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use libp2p_identity::Keypair;
+use rand::{SeedableRng, rngs::StdRng};
+use starpoint_wire::{
+    CallError, CalleeAnswer, ClientCall, Cut, DialId, Direction, Refusal, Reply, ServerEvent,
+    StreamEnd, StreamId, challenge,
+};
+
+use super::Broker;
+use crate::{
+    AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Output, counters::Gauges, quota,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DIALER: Direction = Direction::Dialer;
+const LISTENER: Direction = Direction::Listener;
+
+/// A broker with its driver. Transports write what they get at once, except
+/// those that have [stopped](Self::stop_reading).
+struct Star {
+    broker: Broker<StdRng>,
+    start: Instant,
+    now: Instant,
+    last_conn: u64,
+    last_ack: i64,
+    wake_at: Option<Instant>,
+    /// What the transports of those that do not read hold, as packets and bytes.
+    stopped: BTreeMap<ConnId, Vec<(usize, usize)>>,
+    paused: BTreeSet<ConnId>,
+    closed: BTreeSet<ConnId>,
+}
+
+impl Star {
+    /// A star that lets anybody join.
+    fn open() -> Self {
+        Self::with(Config {
+            challenge: Challenge::Off,
+            ..Config::default()
+        })
+    }
+
+    /// A star with the challenge on.
+    fn guarded() -> Self {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
+        let start = Instant::now();
+        Self {
+            broker: Broker::new(config, StdRng::seed_from_u64(1)),
+            start,
+            now: start,
+            last_conn: 0,
+            last_ack: 0,
+            wake_at: None,
+            stopped: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            closed: BTreeSet::new(),
+        }
+    }
+
+    fn conn(&mut self) -> ConnId {
+        self.last_conn += 1;
+        let conn = ConnId(self.last_conn);
+        self.broker.connected(conn, self.now);
+        conn
+    }
+
+    /// Calls without an acknowledgement.
+    fn tell(&mut self, conn: ConnId, call: ClientCall) -> Vec<Command> {
+        self.broker.call(conn, Ok(call), None, self.now);
+        self.drain()
+    }
+
+    /// Calls with an acknowledgement; returns its number and what comes of it.
+    fn ask(&mut self, conn: ConnId, call: ClientCall) -> (AckId, Vec<Command>) {
+        self.ask_raw(conn, Ok(call))
+    }
+
+    fn ask_raw(
+        &mut self,
+        conn: ConnId,
+        call: Result<ClientCall, CallError>,
+    ) -> (AckId, Vec<Command>) {
+        self.last_ack += 1;
+        let ack = AckId(self.last_ack);
+        self.broker.call(conn, call, Some(ack), self.now);
+        (ack, self.drain())
+    }
+
+    /// Calls and returns the answer, which is the last thing that happens.
+    fn reply_to(&mut self, conn: ConnId, call: ClientCall) -> Reply {
+        let (ack, commands) = self.ask(conn, call);
+        reply_in(&commands, conn, ack)
+    }
+
+    fn refusal_of(&mut self, conn: ConnId, call: ClientCall) -> Refusal {
+        match self.reply_to(conn, call) {
+            Reply::Refused(refusal) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// A connection that has joined as a peer, by whatever the star wants.
+    fn joined(&mut self, peer: u8) -> ConnId {
+        let conn = self.conn();
+        self.join(conn, peer);
+        conn
+    }
+
+    fn join(&mut self, conn: ConnId, peer: u8) -> Reply {
+        match self.reply_to(conn, join(&address(peer), &public_key(peer))) {
+            Reply::Challenge(nonce) => {
+                let proof = signature(peer, nonce.as_str());
+                self.reply_to(conn, join(&address(peer), &proof))
+            }
+            other => other,
+        }
+    }
+
+    /// Dials and returns the link and the number of the dialer's call.
+    fn dial(&mut self, from: (ConnId, u8), to: u8, id: &str) -> (LinkId, AckId) {
+        let (ack, commands) = self.ask(from.0, dial(&address(from.1), &address(to), id));
+        let link = commands.iter().find_map(|command| match command {
+            Command::Ask { link, .. } => Some(*link),
+            _ => None,
+        });
+        (link.expect("the callee is asked"), ack)
+    }
+
+    fn answer(&mut self, link: LinkId, answer: CalleeAnswer) -> Vec<Command> {
+        self.broker.answered(link, answer, self.now);
+        self.drain()
+    }
+
+    /// A dialed connection on which both sides read.
+    fn open_link(&mut self, from: (ConnId, u8), to: (ConnId, u8), id: &str) {
+        let (link, _) = self.dial(from, to.1, id);
+        self.tell(to.0, accept(id, DIALER));
+        self.answer(link, CalleeAnswer::Accepted);
+        self.tell(from.0, accept(id, LISTENER));
+    }
+
+    fn disconnect(&mut self, conn: ConnId) -> Vec<Command> {
+        self.broker.disconnected(conn, self.now);
+        self.stopped.remove(&conn);
+        self.paused.remove(&conn);
+        self.drain()
+    }
+
+    fn advance(&mut self, by: Duration) -> Vec<Command> {
+        let until = self.now + by;
+        let mut commands = self.drain();
+        while let Some(at) = self.wake_at.filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.broker.handle_timeout(self.now);
+            commands.extend(self.drain());
+        }
+        self.now = until;
+        commands
+    }
+
+    /// From now on the transport of a connection writes nothing.
+    fn stop_reading(&mut self, conn: ConnId) {
+        self.stopped.entry(conn).or_default();
+    }
+
+    /// A transport that has stopped writes one packet or chunk, its oldest.
+    fn read_one(&mut self, conn: ConnId) -> Vec<Command> {
+        let held = self.stopped.get_mut(&conn).expect("it has stopped");
+        let (packets, bytes) = held.remove(0);
+        self.broker.written(conn, packets, bytes, self.now);
+        self.drain()
+    }
+
+    /// A transport writes all that it has and will get.
+    fn read_on(&mut self, conn: ConnId) -> Vec<Command> {
+        for (packets, bytes) in self.stopped.remove(&conn).unwrap_or_default() {
+            self.broker.written(conn, packets, bytes, self.now);
+        }
+        self.drain()
+    }
+
+    /// Carries out what the broker asks for.
+    fn drain(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        loop {
+            match self.broker.poll() {
+                Output::Do(command) => {
+                    self.carry_out(&command);
+                    commands.push(command);
+                }
+                Output::Wait(at) => {
+                    self.wake_at = at;
+                    return commands;
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: &Command) {
+        match command {
+            Command::Pause { conn } => assert!(self.paused.insert(*conn), "paused twice"),
+            Command::Resume { conn } => assert!(self.paused.remove(conn), "was not paused"),
+            Command::Close { conn, .. } => assert!(self.closed.insert(*conn), "closed twice"),
+            Command::Reply { .. } | Command::Emit { .. } | Command::Ask { .. } => {}
+        }
+        let Some(conn) = command.sends_to() else { return };
+        assert!(!self.closed.contains(&conn), "sent behind a close: {command:?}");
+        let (packets, bytes) = size(command);
+        match self.stopped.get_mut(&conn) {
+            Some(held) => held.push((packets, bytes)),
+            None => self.broker.written(conn, packets, bytes, self.now),
+        }
+    }
+
+    fn gauges(&self) -> Gauges {
+        self.broker.gauges()
+    }
+
+    fn passed(&self) -> Duration {
+        self.now - self.start
+    }
+}
+
+fn size(command: &Command) -> (usize, usize) {
+    match command {
+        Command::Reply { reply, .. } => (1, reply.weight()),
+        Command::Emit { event, .. } | Command::Ask { event, .. } => {
+            (event.packets(), event.weight())
+        }
+        Command::Pause { .. } | Command::Resume { .. } | Command::Close { .. } => (0, 0),
+    }
+}
+
+fn reply_in(commands: &[Command], to: ConnId, number: AckId) -> Reply {
+    let mut replies = commands.iter().filter_map(|command| match command {
+        Command::Reply { conn, ack, reply } if (*conn, *ack) == (to, number) => Some(reply),
+        _ => None,
+    });
+    let reply = replies.next().cloned().expect("a reply");
+    assert_eq!(replies.next(), None, "a second reply");
+    reply
+}
+
+fn keypair(peer: u8) -> Keypair {
+    Keypair::ed25519_from_bytes([peer; 32]).expect("32 bytes are an Ed25519 key")
+}
+
+fn public_key(peer: u8) -> String {
+    challenge::encode_public_key(&keypair(peer).public())
+}
+
+fn signature(peer: u8, nonce: &str) -> String {
+    challenge::sign(&keypair(peer), nonce).expect("Ed25519 always signs")
+}
+
+fn address(peer: u8) -> String {
+    address_at(443, peer)
+}
+
+/// Another address of the same peer.
+fn address_at(port: u16, peer: u8) -> String {
+    let id = keypair(peer).public().to_peer_id();
+    format!("/dns4/star.example/tcp/{port}/wss/p2p-websocket-star/ipfs/{id}")
+}
+
+/// An address that names no peer.
+fn anonymous(host: usize) -> String {
+    format!("/dns4/host{host}.example/tcp/443/wss/p2p-websocket-star")
+}
+
+fn join(address: &str, proof: &str) -> ClientCall {
+    ClientCall::Join {
+        address: address.into(),
+        proof: proof.into(),
+    }
+}
+
+fn leave(address: &str) -> ClientCall {
+    ClientCall::Leave {
+        address: address.into(),
+    }
+}
+
+fn dial(from: &str, to: &str, dial_id: &str) -> ClientCall {
+    ClientCall::Dial {
+        from: from.into(),
+        to: to.into(),
+        dial_id: dial_id.into(),
+    }
+}
+
+fn stream(dial: &str, direction: Direction) -> StreamId {
+    StreamId {
+        dial: DialId::parse(dial).expect("a dial id"),
+        direction,
+    }
+}
+
+fn accept(dial: &str, direction: Direction) -> ClientCall {
+    ClientCall::StreamAccept {
+        stream: stream(dial, direction),
+    }
+}
+
+fn queue(dial: &str, direction: Direction, payload: impl Into<Bytes>) -> ClientCall {
+    ClientCall::StreamQueue {
+        stream: stream(dial, direction),
+        payload: payload.into(),
+    }
+}
+
+fn end(dial: &str, direction: Direction) -> ClientCall {
+    ClientCall::StreamError {
+        stream: stream(dial, direction),
+        end: StreamEnd::Clean,
+    }
+}
+
+fn reply(conn: ConnId, ack: AckId, reply: Reply) -> Command {
+    Command::Reply { conn, ack, reply }
+}
+
+fn emit(conn: ConnId, event: ServerEvent) -> Command {
+    Command::Emit { conn, event }
+}
+
+fn peer_event(conn: ConnId, address: &str) -> Command {
+    let address = address.into();
+    emit(conn, ServerEvent::Peer { address })
+}
+
+fn accept_event(conn: ConnId, dial: &str, direction: Direction) -> Command {
+    emit(conn, ServerEvent::StreamAccept(stream(dial, direction)))
+}
+
+fn chunk_event(
+    conn: ConnId,
+    dial: &str,
+    direction: Direction,
+    payload: impl Into<Bytes>,
+) -> Command {
+    let stream = stream(dial, direction);
+    emit(conn, ServerEvent::StreamQueue(stream, payload.into()))
+}
+
+fn end_event(conn: ConnId, dial: &str, direction: Direction) -> Command {
+    let stream = stream(dial, direction);
+    emit(conn, ServerEvent::StreamError(stream, StreamEnd::Clean))
+}
+
+fn cut_event(conn: ConnId, dial: &str, direction: Direction, cut: Cut) -> Command {
+    let end = StreamEnd::Error(cut.text().into());
+    emit(conn, ServerEvent::StreamError(stream(dial, direction), end))
+}
+
+fn close(conn: ConnId) -> Command {
+    Command::Close {
+        conn,
+        reason: CloseReason::ShuttingDown,
+    }
+}
+
+/// Payloads of a stream that a connection got, and its end if it got one.
+fn received(commands: &[Command], reader: ConnId, of: &StreamId) -> (Vec<u8>, Option<StreamEnd>) {
+    let mut bytes = Vec::new();
+    let mut end = None;
+    for command in commands {
+        let Command::Emit { conn, event } = command else { continue };
+        match event {
+            ServerEvent::StreamQueue(stream, chunk) if (*conn, stream) == (reader, of) => {
+                assert_eq!(end, None, "a chunk behind the end");
+                bytes.extend_from_slice(chunk);
+            }
+            ServerEvent::StreamError(stream, how) if (*conn, stream) == (reader, of) => {
+                assert_eq!(end.replace(how.clone()), None, "two ends");
+            }
+            _ => {}
+        }
+    }
+    (bytes, end)
+}
+
+fn announced_to(commands: &[Command], to: ConnId) -> Vec<String> {
+    let addresses = commands.iter().filter_map(|command| match command {
+        Command::Emit {
+            conn,
+            event: ServerEvent::Peer { address },
+        } if *conn == to => Some(address.clone()),
+        _ => None,
+    });
+    addresses.collect()
+}

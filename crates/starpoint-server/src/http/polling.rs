@@ -5,16 +5,21 @@
 //! - A large POST waits for room in the star's budget for large messages.
 //! - What a GET was sure to take along counts as written.
 
+mod engine3;
+
+use std::convert::Infallible;
+
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
-    http::{Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 use http_body_util::{BodyExt, Limited};
 use tower::Service;
 
-use super::{App, unknown_session};
+use super::{App, refuse, unknown_session};
 use crate::{session::Session, socketio};
 
 /// Largest answer to the first request of a session.
@@ -83,22 +88,89 @@ async fn post(mut app: App, session: &Session, request: Request) -> Response {
             session.keep_room(room);
         }
     }
-    session.heard();
-    let Ok(response) = app.socketio.call(request).await;
+    let response = match whole(request).await {
+        Some(request) => {
+            session.heard();
+            let Ok(response) = app.socketio.call(request).await;
+            response.map(Body::new)
+        }
+        None => {
+            // What comes after a broken payload has no meaning any more.
+            session.close();
+            refuse(3, "Bad request")
+        }
+    };
     session.set_large(false);
     session.take_rooms();
-    response.map(Body::new)
+    response
+}
+
+/// Reads a request's body and returns the request with the body in pieces that
+/// the library takes in linear time. `None` when the body is broken.
+async fn whole(request: Request) -> Option<Request> {
+    let is_text3 = is_engine3(&request) && !is_binary(request.headers());
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.ok()?.to_bytes();
+    let body = if is_text3 {
+        let pieces = engine3::split_text(&body)?;
+        let pieces = pieces.into_iter().map(Ok::<_, Infallible>);
+        Body::from_stream(stream::iter(pieces))
+    } else {
+        Body::from(body)
+    };
+    Some(Request::from_parts(parts, body))
 }
 
 async fn poll(mut app: App, session: &Session, request: Request) -> Response {
     let mark = session.sent_packets();
+    let is_engine3 = is_engine3(&request);
     let Ok(response) = app.socketio.call(request).await;
     let len = response.body().size_hint().exact().unwrap_or_default();
     let is_taken = response.status() == StatusCode::OK && !is_empty_poll(&response, len);
     if is_taken {
         session.wrote_up_to(mark, len);
     }
-    response.map(Body::new)
+    if is_taken && is_engine3 {
+        mend(response).await
+    } else {
+        response.map(Body::new)
+    }
+}
+
+fn is_binary(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"))
+}
+
+fn is_engine3(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|pair| pair == "EIO=3")
+}
+
+/// Mends the binary packets of an answer; see [`engine3`].
+async fn mend<B>(response: Response<B>) -> Response
+where
+    B: HttpBody<Data = bytes::Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    let (mut parts, body) = response.into_parts();
+    // The body is whole already: the library builds it in memory.
+    let Ok(body) = body.collect().await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let body = body.to_bytes();
+    let mended = if is_binary(&parts.headers) {
+        engine3::mend_binary(&body)
+    } else {
+        std::str::from_utf8(&body)
+            .ok()
+            .and_then(engine3::mend_text)
+            .map(String::into_bytes)
+    };
+    let body = mended.map_or(body, bytes::Bytes::from);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// Returns whether the answer takes nothing along. While a client changes to

@@ -5,6 +5,9 @@ use multiaddr::Protocol;
 use super::AddressError;
 use crate::limits::MAX_ADDRESS_BYTES;
 
+/// White space to the original, and to it alone.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A protocol, and where the text names it.
 pub(super) struct Part<'a> {
     pub(super) name: &'a str,
@@ -14,7 +17,8 @@ pub(super) struct Part<'a> {
 }
 
 /// Parses as the original does: empty segments do not count, and neither does
-/// white space at the end.
+/// white space at the end. White space and control characters elsewhere are
+/// refused: they are part of no name, and end up in logs.
 pub(super) fn parse(text: &str) -> Result<Vec<Part<'_>>, AddressError> {
     if text.len() > MAX_ADDRESS_BYTES {
         return Err(AddressError::TooLong);
@@ -22,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part<'_>>, AddressError> {
     if text.is_empty() {
         return Err(AddressError::Empty);
     }
-    if !text.starts_with('/') {
+    if !text.starts_with('/') || has_gap(text) {
         return Err(AddressError::Malformed);
     }
     let mut segments = Segments::of(text);
@@ -40,6 +44,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part<'_>>, AddressError> {
         return Err(AddressError::Empty);
     }
     Ok(parts)
+}
+
+fn has_gap(text: &str) -> bool {
+    text.trim_end()
+        .contains(|c: char| c.is_whitespace() || c.is_control() || c == BYTE_ORDER_MARK)
 }
 
 /// What stands between the slashes.

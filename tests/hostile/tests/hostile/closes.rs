@@ -1,11 +1,11 @@
 //! Connections that end abruptly, at every step.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::json;
 use starpoint_hostile_tests::{
-    Peer, assert_memory_returns, assert_still_serves, assert_talk, new_identity,
+    Peer, assert_joined, assert_memory_returns, assert_still_serves, assert_talk, new_identity,
 };
 use starpoint_test_support::{Client, Engine, Packet, Star, http::HttpConnection, within};
 use tokio::{
@@ -20,44 +20,56 @@ const N_CLOSES: usize = 2_500;
 /// Connections that are in progress at the same time.
 const N_AT_ONCE: usize = 24;
 
-/// Where a connection ends.
+/// Where a connection ends, from the first packet on.
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    Http(HttpStep),
+    Socket(SocketStep),
+}
+
+/// Ends before there is a WebSocket.
+#[derive(Clone, Copy, Debug)]
+enum HttpStep {
     Connected,
     HalfRequest,
     HalfUpgrade,
-    Upgraded,
     Polling,
     HalfPost,
+}
+
+/// How far a peer goes before it ends; each step includes those above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum SocketStep {
+    Upgraded,
     Handshaken,
     Challenged,
-    HalfAnswered,
+    Answered,
     Joined,
     Dialing,
+    WritingAhead,
     Dialed,
-    HalfChunk,
     Writing,
+    HalfChunk,
     Ended,
-    Dialer,
 }
 
 const STEPS: [Step; 16] = [
-    Step::Connected,
-    Step::HalfRequest,
-    Step::HalfUpgrade,
-    Step::Upgraded,
-    Step::Polling,
-    Step::HalfPost,
-    Step::Handshaken,
-    Step::Challenged,
-    Step::HalfAnswered,
-    Step::Joined,
-    Step::Dialing,
-    Step::Dialed,
-    Step::HalfChunk,
-    Step::Writing,
-    Step::Ended,
-    Step::Dialer,
+    Step::Http(HttpStep::Connected),
+    Step::Http(HttpStep::HalfRequest),
+    Step::Http(HttpStep::HalfUpgrade),
+    Step::Http(HttpStep::Polling),
+    Step::Http(HttpStep::HalfPost),
+    Step::Socket(SocketStep::Upgraded),
+    Step::Socket(SocketStep::Handshaken),
+    Step::Socket(SocketStep::Challenged),
+    Step::Socket(SocketStep::Answered),
+    Step::Socket(SocketStep::Joined),
+    Step::Socket(SocketStep::Dialing),
+    Step::Socket(SocketStep::WritingAhead),
+    Step::Socket(SocketStep::Dialed),
+    Step::Socket(SocketStep::Writing),
+    Step::Socket(SocketStep::HalfChunk),
+    Step::Socket(SocketStep::Ended),
 ];
 
 /// How it ends.
@@ -133,149 +145,118 @@ async fn close_many(port: u16, callee: &Arc<str>, n_closes: usize, rng: &mut Std
     }
 }
 
-/// Goes as far as `step` and ends there; `cut` is how much of a half is sent.
+/// Goes as far as `step` and ends there; `cut` is a number for what a step does
+/// by halves or repeatedly, 1 to 99.
 async fn close_at(step: Step, close: Close, engine: Engine, port: u16, callee: &str, cut: usize) {
-    match step {
-        Step::Connected
-        | Step::HalfRequest
-        | Step::HalfUpgrade
-        | Step::Polling
-        | Step::HalfPost => {
-            let connection = in_http(step, engine, port, cut).await;
-            match close {
-                Close::Reset => connection.abort(),
-                Close::Dropped => drop(connection),
-            }
+    match (step, close) {
+        (Step::Http(step), Close::Reset) => in_http(step, engine, port, cut).await.abort(),
+        (Step::Http(step), Close::Dropped) => drop(in_http(step, engine, port, cut).await),
+        (Step::Socket(step), Close::Reset) => {
+            in_socket(step, engine, port, callee, cut).await.abort();
         }
-        Step::Upgraded
-        | Step::Handshaken
-        | Step::Challenged
-        | Step::HalfAnswered
-        | Step::Joined
-        | Step::Dialing
-        | Step::Dialed
-        | Step::HalfChunk
-        | Step::Writing
-        | Step::Ended
-        | Step::Dialer => {
-            let client = in_socket(step, engine, port, callee, cut).await;
-            match close {
-                Close::Reset => client.abort(),
-                Close::Dropped => drop(client),
-            }
+        (Step::Socket(step), Close::Dropped) => {
+            drop(in_socket(step, engine, port, callee, cut).await);
         }
     }
 }
 
-async fn in_http(step: Step, engine: Engine, port: u16, cut: usize) -> HttpConnection {
-    let number = engine.number();
+async fn in_http(step: HttpStep, engine: Engine, port: u16, cut: usize) -> HttpConnection {
     let mut connection = HttpConnection::connect(port).await;
-    let target = format!("/socket.io/?EIO={number}&transport=");
-    let half = match step {
-        Step::HalfRequest => {
-            format!("GET {target}polling HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n")
-        }
-        Step::HalfUpgrade => format!(
-            "GET {target}websocket HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nupgrade: websocket\r\n\
-             connection: upgrade\r\nsec-websocket-version: 13\r\n\
-             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    let number = engine.number();
+    let host = format!("HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n");
+    let target = format!("/socket.io/?EIO={number}&transport=polling");
+    let request = match step {
+        HttpStep::Connected => String::new(),
+        HttpStep::HalfRequest => half(&format!("GET {target} {host}\r\n"), cut),
+        HttpStep::HalfUpgrade => half(
+            &format!(
+                "GET /socket.io/?EIO={number}&transport=websocket {host}upgrade: websocket\r\n\
+                 connection: upgrade\r\nsec-websocket-version: 13\r\n\
+                 sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            ),
+            cut,
         ),
-        Step::Polling | Step::HalfPost => {
-            let target = format!("{target}polling");
-            connection.send("GET", &target, "", b"").await.unwrap();
-            let opened = within("open", connection.receive()).await.unwrap().text();
-            let sid = opened
-                .split("\"sid\":\"")
-                .nth(1)
-                .unwrap()
-                .split('"')
-                .next()
-                .unwrap();
-            match step {
-                Step::HalfPost => format!(
-                    "POST {target}&sid={sid} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\
-                     content-length: 1000\r\n\r\n42[\"half"
-                ),
-                _ => format!("GET {target}&sid={sid} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n"),
-            }
+        HttpStep::Polling => {
+            let sid = connection.open_session(&target).await;
+            format!("GET {target}&sid={sid} {host}\r\n")
         }
-        _ => String::new(),
-    };
-    let is_whole = matches!(step, Step::Polling | Step::HalfPost);
-    let n_bytes = if is_whole {
-        half.len()
-    } else {
-        half.len() * cut / 100
+        HttpStep::HalfPost => {
+            let sid = connection.open_session(&target).await;
+            format!("POST {target}&sid={sid} {host}content-length: 1000\r\n\r\n42[\"half")
+        }
     };
     connection
-        .send_raw(&half.as_bytes()[..n_bytes])
+        .send_raw(request.as_bytes())
         .await
-        .unwrap();
+        .expect("the star reads");
     connection
 }
 
-async fn in_socket(step: Step, engine: Engine, port: u16, callee: &str, cut: usize) -> Client {
-    if matches!(step, Step::Upgraded) {
+fn half(text: &str, percent: usize) -> String {
+    text[..text.len() * percent / 100].to_owned()
+}
+
+async fn in_socket(
+    step: SocketStep,
+    engine: Engine,
+    port: u16,
+    callee: &str,
+    cut: usize,
+) -> Client {
+    if step == SocketStep::Upgraded {
         return Client::connect_without_handshake(port, engine).await;
     }
     let mut client = Client::connect(port, engine).await;
-    let identity = new_identity();
-    let address = identity.address(port);
-    let dial_id = identity.peer_id();
-    let stream = format!("{dial_id}.dialer");
-    if matches!(step, Step::Handshaken) {
+    if step == SocketStep::Handshaken {
         return client;
     }
+    let identity = new_identity();
+    let address = identity.address(port);
     let nonce = client.ask_challenge(&identity, &address).await;
-    if matches!(step, Step::Challenged) {
+    if step == SocketStep::Challenged {
         return client;
     }
     let join = client
         .start_call("ss-join", [address.as_str(), &identity.sign(&nonce)])
         .await;
-    if matches!(step, Step::HalfAnswered) {
+    if step == SocketStep::Answered {
         return client;
     }
-    let reply = client.expect_ack(join).await;
-    assert_eq!(
-        reply.as_array().map(Vec::len),
-        Some(3),
-        "not joined: {reply}"
-    );
-    if matches!(step, Step::Joined) {
-        return client;
+    assert_joined(&client.expect_ack(join).await);
+    if step > SocketStep::Joined {
+        dial_and_write(&mut client, step, &address, callee, cut).await;
     }
-    let dial = client.start_dial(&address, callee, &dial_id).await;
-    if matches!(step, Step::Dialing) {
-        return client;
+    client
+}
+
+async fn dial_and_write(client: &mut Client, step: SocketStep, from: &str, to: &str, cut: usize) {
+    // As unique as the address of the dialer.
+    let dial_id = from.rsplit('/').next().unwrap_or_default();
+    let stream = format!("{dial_id}.dialer");
+    let dial = client.start_dial(from, to, dial_id).await;
+    if step == SocketStep::Dialing {
+        return;
     }
-    if matches!(step, Step::Dialer) {
-        // Ahead of the answer, and gone.
-        client.write(&stream, vec![1; cut * 100]).await;
-        return client;
+    client.write(&stream, vec![1; cut * 100]).await;
+    if step == SocketStep::WritingAhead {
+        return;
     }
     assert_eq!(client.expect_ack(dial).await, json!([]), "not connected");
     client.accept_stream(&format!("{dial_id}.listener")).await;
-    match step {
-        Step::HalfChunk => {
-            let queue = format!("socket.io-pull-stream.queue.{stream}");
-            client
-                .send_text(format!(
-                    "451-[\"{queue}\",{{\"_placeholder\":true,\"num\":0}}]"
-                ))
-                .await;
-        }
-        Step::Writing | Step::Ended => {
-            for _ in 0..cut {
-                client.write(&stream, vec![1; 1000]).await;
-            }
-            if matches!(step, Step::Ended) {
-                client.end(&stream, json!([true])).await;
-            }
-        }
-        _ => {}
+    if step == SocketStep::Dialed {
+        return;
     }
-    client
+    for _ in 0..cut {
+        client.write(&stream, vec![1; 1000]).await;
+    }
+    if step == SocketStep::HalfChunk {
+        let event = format!("socket.io-pull-stream.queue.{stream}");
+        let header = json!([event, {"_placeholder": true, "num": 0}]);
+        client.send_text(format!("451-{header}")).await;
+    }
+    if step == SocketStep::Ended {
+        client.end(&stream, json!([true])).await;
+    }
 }
 
 /// Takes every dial and answers it with a few bytes; reads whatever comes.
@@ -322,7 +303,6 @@ async fn the_end_of_one_side_of_many_streams_ends_them_all() {
             .await;
         assert_eq!((bytes.len(), end), (0, json!(["Peer disconnected"])));
     }
-    dialer.client.idle(Duration::ZERO).await.unwrap();
     assert_still_serves(&mut star).await;
     star.stop().await;
 }

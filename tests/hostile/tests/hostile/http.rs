@@ -108,17 +108,9 @@ async fn posts_that_are_longer_than_allowed_are_refused() {
     let baseline = star.rss_bytes();
     for engine in [3, 4] {
         let target = format!("/socket.io/?EIO={engine}&transport=polling");
-        let response = http::get(star.port(), &target).await;
-        let body = response.text();
-        let sid = body
-            .split("\"sid\":\"")
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
-        let target = format!("{target}&sid={sid}");
         let mut connection = HttpConnection::connect(star.port()).await;
+        let sid = connection.open_session(&target).await;
+        let target = format!("{target}&sid={sid}");
         // The star may answer before it has read everything.
         let _ = connection
             .send("POST", &target, "", &vec![b'1'; 8 << 20])

@@ -168,13 +168,15 @@ async fn offer(client: &mut Client) -> Value {
             if event.name == "socket.io-pull-stream.error.x.listener")
     };
     for number in 0..OFFERED_BYTES / CHUNK_BYTES {
-        if let Some(Packet::Event(event)) = client.take_arrived(is_end).unwrap() {
-            eprintln!("ended after {} KiB", number * CHUNK_BYTES >> 10);
+        if let Some(Packet::Event(event)) = client
+            .take_arrived(is_end)
+            .expect("the star keeps the writer")
+        {
+            eprintln!("ended after {} KiB", (number * CHUNK_BYTES) >> 10);
             return event.args.into();
         }
-        within("write", client.try_write("x.dialer", chunk(number)))
-            .await
-            .unwrap();
+        let written = within("write", client.try_write("x.dialer", chunk(number))).await;
+        written.expect("the star keeps the writer");
     }
     panic!("{OFFERED_BYTES} bytes were taken for a reader that does not read");
 }

@@ -1,7 +1,7 @@
 //! Streams that end in odd ways, or carry odd things.
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use starpoint_hostile_tests::{Peer, assert_still_serves, connected_pair};
 use starpoint_test_support::{Engine, Packet, Star, StreamItem};
 
@@ -25,20 +25,15 @@ async fn whatever_ends_a_stream_ends_it_at_the_other_side() {
     for (number, (sent, seen)) in ends.into_iter().enumerate() {
         let dial_id = format!("{number}");
         dialer.connect(&mut callee, &dial_id).await;
-        for (writer, reader, side) in [
-            (&mut dialer, &mut callee, "dialer"),
-            (&mut callee, &mut dialer, "listener"),
-        ] {
-            let stream = format!("{dial_id}.{side}");
-            writer.client.write(&stream, "last words").await;
-            writer.client.end(&stream, sent.clone()).await;
-            let heard = reader.client.read_to_end(&stream).await;
-            assert_eq!(
-                heard,
-                (b"last words".to_vec(), seen.clone()),
-                "ended with {sent}"
-            );
-        }
+        let (there, back) = (format!("{dial_id}.dialer"), format!("{dial_id}.listener"));
+        let heard = say(&mut dialer, &mut callee, &there, &sent).await;
+        assert_eq!(
+            heard,
+            (b"last words".to_vec(), seen.clone()),
+            "ended with {sent}"
+        );
+        let heard = say(&mut callee, &mut dialer, &back, &sent).await;
+        assert_eq!(heard, (b"last words".to_vec(), seen), "ended with {sent}");
     }
     for odd in [
         json!([{}]),
@@ -55,6 +50,13 @@ async fn whatever_ends_a_stream_ends_it_at_the_other_side() {
     }
     assert_still_serves(&mut star).await;
     star.stop().await;
+}
+
+/// Writes a chunk and an end; returns what comes out at the other side.
+async fn say(from: &mut Peer, to: &mut Peer, stream: &str, end: &Value) -> (Vec<u8>, Value) {
+    from.client.write(stream, "last words").await;
+    from.client.end(stream, end.clone()).await;
+    to.client.read_to_end(stream).await
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ class Player {
       case 'is idle':
         // The star answers in order: what it had to say comes before the pong.
         this.#wire(name).send({ text: '2' });
+        await this.#flush();
         this.#compare(await this.#wire(name).next(), '3');
         break;
       case 'closes':
