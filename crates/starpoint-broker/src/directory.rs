@@ -94,6 +94,12 @@ impl Directory {
             .map(|(seq, registration)| (*seq, registration))
     }
 
+    /// Returns registrations after `seq` that others may be told of, oldest first.
+    pub(crate) fn news(&self, seq: Seq) -> impl Iterator<Item = (Seq, &Registration)> {
+        self.after(seq)
+            .filter(|(_, registration)| registration.address.is_announceable())
+    }
+
     /// Returns the newest addresses that other connections have, oldest first, in
     /// the given spelling.
     pub(crate) fn newest_of_others(
@@ -102,7 +108,8 @@ impl Directory {
         spelling: PeerSpelling,
         limit: usize,
     ) -> Vec<String> {
-        let newest = self.by_seq.values().rev().filter(|r| r.conn != than);
+        let newest = self.by_seq.values().rev();
+        let newest = newest.filter(|r| r.conn != than && r.address.is_announceable());
         let mut addresses: Vec<_> = newest
             .take(limit)
             .map(|r| r.address.spelled(spelling))

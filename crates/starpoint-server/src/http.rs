@@ -61,7 +61,7 @@ pub(crate) fn router(app: App, metrics: Metrics) -> Router {
     if metrics == Metrics::Served {
         router = router.route("/metrics", get(metrics_text));
     }
-    router.layer(CorsLayer::permissive()).with_state(app)
+    router.layer(CorsLayer::very_permissive()).with_state(app)
 }
 
 async fn page(State(app): State<App>) -> Response {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 
 /// A certificate for `localhost` and 127.0.0.1, its key, and the authority that
@@ -25,6 +25,9 @@ impl Certificate {
         let authority_key = KeyPair::generate().expect("a key can be generated");
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        // A name of its own, or the certificate would seem to have signed itself.
+        let name = "authority of a test";
+        authority.distinguished_name.push(DnType::CommonName, name);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let authority_pem = authority
             .self_signed(&authority_key)

@@ -174,3 +174,21 @@ fn clients_come_back_after_a_restart() {
     scenario.finish();
     star.stop_blocking();
 }
+
+#[test]
+fn browsers_at_other_origins_may_poll() {
+    let star = Star::with_args([]);
+    let facts = Scenario::new("cross-origin", &star).run();
+    let allowed = facts.all("allowed");
+    assert_eq!(allowed.len(), 3, "{facts:#?}");
+    for answer in allowed {
+        assert_eq!(answer["status"], 200, "{answer}");
+        // "*" does not do: client 2 asks with credentials.
+        assert_eq!(answer["origin"], true, "{answer}");
+        assert_eq!(answer["credentials"], "true", "{answer}");
+    }
+    let headers = facts.one("preflight")["headers"].as_array().unwrap();
+    assert!(headers.contains(&json!("content-type")), "{headers:?}");
+    assert_eq!(facts.one("posted")["body"], "ok");
+    star.stop_blocking();
+}

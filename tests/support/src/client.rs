@@ -9,7 +9,7 @@ mod peer;
 mod polling;
 mod websocket;
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{collections::VecDeque, fmt, future::Future, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
@@ -337,17 +337,25 @@ impl Client {
         }
     }
 
-    /// Receives packets for a time and keeps them; answers heartbeats meanwhile.
+    /// Does some other work, and meanwhile receives and keeps what comes, with the
+    /// heartbeats that keep the connection alive.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// The connection ended.
-    pub async fn idle(&mut self, time: Duration) -> anyhow::Result<()> {
-        let end = Instant::now() + time;
-        while let Ok(packet) = timeout_at(end, self.receive()).await {
-            self.inbox.push_back(packet?);
+    /// When the star ends the connection.
+    pub async fn idle_during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let idle = async {
+            loop {
+                match self.receive().await {
+                    Ok(packet) => self.inbox.push_back(packet),
+                    Err(error) => return error,
+                }
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            error = idle => panic!("the star ends an idle connection: {error:#}"),
         }
-        Ok(())
     }
 
     /// Disconnects in good order: the Socket.IO packet, then the connection.

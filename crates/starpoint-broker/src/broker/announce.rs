@@ -55,7 +55,7 @@ impl<R: CryptoRng> Broker<R> {
             return false;
         };
         let heard = connection.announcer.news;
-        let is_next = heard < seq && self.directory.after(heard).all(|(other, _)| other == seq);
+        let is_next = heard < seq && self.directory.news(heard).all(|(other, _)| other == seq);
         if !is_next || !connection.outbox.is_writable() {
             return false;
         }
@@ -122,7 +122,7 @@ impl<R: CryptoRng> Broker<R> {
     /// Returns registrations of other connections, from after `from` up to `to`.
     fn others_after(&self, conn: ConnId, from: Seq, to: Seq, limit: usize) -> Vec<Seq> {
         self.directory
-            .after(from)
+            .news(from)
             .take_while(|(seq, _)| *seq <= to)
             .filter(|(_, registration)| registration.conn != conn)
             .map(|(seq, _)| seq)
@@ -137,7 +137,7 @@ impl<R: CryptoRng> Broker<R> {
         let Some(registration) = self.directory.get(seq) else {
             return false;
         };
-        if registration.conn == conn {
+        if registration.conn == conn || !registration.address.is_announceable() {
             return false;
         }
         let address = registration.address.spelled(connection.spelling);

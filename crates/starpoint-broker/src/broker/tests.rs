@@ -12,12 +12,13 @@ mod stream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use libp2p_identity::Keypair;
-use rand::{SeedableRng, rngs::StdRng};
+use rand_core::{TryCryptoRng, TryRng};
 use starpoint_wire::{
     CallError, CalleeAnswer, ClientCall, Cut, DialId, Direction, Refusal, Reply, ServerEvent,
     StreamEnd, StreamId, challenge,
@@ -32,11 +33,38 @@ const SECOND: Duration = Duration::from_secs(1);
 const DIALER: Direction = Direction::Dialer;
 const LISTENER: Direction = Direction::Listener;
 
+/// A source of numbers that are all different, which is all that is asked of it
+/// here.
+struct Counting(u64);
+
+impl TryRng for Counting {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.0 += 1;
+        Ok(u32::try_from(self.0).expect("a test draws few numbers"))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0 += 1;
+        Ok(self.0)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(8) {
+            self.0 += 1;
+            chunk.copy_from_slice(&self.0.to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Counting {}
+
 /// A broker with its driver. Transports write what they get at once, except
 /// those that have [stopped](Self::stop_reading).
 struct Star {
-    broker: Broker<StdRng>,
-    start: Instant,
+    broker: Broker<Counting>,
     now: Instant,
     last_conn: u64,
     last_ack: i64,
@@ -62,11 +90,9 @@ impl Star {
     }
 
     fn with(config: Config) -> Self {
-        let start = Instant::now();
         Self {
-            broker: Broker::new(config, StdRng::seed_from_u64(1)),
-            start,
-            now: start,
+            broker: Broker::new(config, Counting(1)),
+            now: Instant::now(),
             last_conn: 0,
             last_ack: 0,
             wake_at: None,
@@ -112,10 +138,11 @@ impl Star {
     }
 
     fn refusal_of(&mut self, conn: ConnId, call: ClientCall) -> Refusal {
-        match self.reply_to(conn, call) {
-            Reply::Refused(refusal) => refusal,
-            other => panic!("not refused: {other:?}"),
-        }
+        let reply = self.reply_to(conn, call);
+        let Reply::Refused(refusal) = reply else {
+            panic!("not refused: {reply:?}")
+        };
+        refusal
     }
 
     /// A connection that has joined as a peer, by whatever the star wants.
@@ -126,23 +153,19 @@ impl Star {
     }
 
     fn join(&mut self, conn: ConnId, peer: u8) -> Reply {
-        match self.reply_to(conn, join(&address(peer), &public_key(peer))) {
-            Reply::Challenge(nonce) => {
-                let proof = signature(peer, nonce.as_str());
-                self.reply_to(conn, join(&address(peer), &proof))
-            }
-            other => other,
-        }
+        let reply = self.reply_to(conn, join(&address(peer), &public_key(peer)));
+        let Reply::Challenge(nonce) = reply else {
+            return reply;
+        };
+        let proof = signature(peer, nonce.as_str());
+        self.reply_to(conn, join(&address(peer), &proof))
     }
 
     /// Dials and returns the link and the number of the dialer's call.
     fn dial(&mut self, from: (ConnId, u8), to: u8, id: &str) -> (LinkId, AckId) {
         let (ack, commands) = self.ask(from.0, dial(&address(from.1), &address(to), id));
-        let link = commands.iter().find_map(|command| match command {
-            Command::Ask { link, .. } => Some(*link),
-            _ => None,
-        });
-        (link.expect("the callee is asked"), ack)
+        let (_, link, _) = asked(&commands).expect("the callee is asked");
+        (link, ack)
     }
 
     fn answer(&mut self, link: LinkId, answer: CalleeAnswer) -> Vec<Command> {
@@ -222,8 +245,13 @@ impl Star {
             Command::Close { conn, .. } => assert!(self.closed.insert(*conn), "closed twice"),
             Command::Reply { .. } | Command::Emit { .. } | Command::Ask { .. } => {}
         }
-        let Some(conn) = command.sends_to() else { return };
-        assert!(!self.closed.contains(&conn), "sent behind a close: {command:?}");
+        let Some(conn) = command.sends_to() else {
+            return;
+        };
+        assert!(
+            !self.closed.contains(&conn),
+            "sent behind a close: {command:?}"
+        );
         let (packets, bytes) = size(command);
         match self.stopped.get_mut(&conn) {
             Some(held) => held.push((packets, bytes)),
@@ -233,10 +261,6 @@ impl Star {
 
     fn gauges(&self) -> Gauges {
         self.broker.gauges()
-    }
-
-    fn passed(&self) -> Duration {
-        self.now - self.start
     }
 }
 
@@ -251,13 +275,25 @@ fn size(command: &Command) -> (usize, usize) {
 }
 
 fn reply_in(commands: &[Command], to: ConnId, number: AckId) -> Reply {
-    let mut replies = commands.iter().filter_map(|command| match command {
-        Command::Reply { conn, ack, reply } if (*conn, *ack) == (to, number) => Some(reply),
-        _ => None,
+    let mut replies = commands.iter().filter_map(|command| {
+        let Command::Reply { conn, ack, reply } = command else {
+            return None;
+        };
+        ((*conn, *ack) == (to, number)).then_some(reply)
     });
     let reply = replies.next().cloned().expect("a reply");
     assert_eq!(replies.next(), None, "a second reply");
     reply
+}
+
+/// Who is asked to take a dial, for which link, with which event.
+fn asked(commands: &[Command]) -> Option<(ConnId, LinkId, ServerEvent)> {
+    commands.iter().find_map(|command| {
+        let Command::Ask { conn, link, event } = command else {
+            return None;
+        };
+        Some((*conn, *link, event.clone()))
+    })
 }
 
 fn keypair(peer: u8) -> Keypair {
@@ -379,33 +415,42 @@ fn close(conn: ConnId) -> Command {
     }
 }
 
+/// Events that a connection got.
+fn events(commands: &[Command], to: ConnId) -> impl Iterator<Item = &ServerEvent> {
+    commands.iter().filter_map(move |command| {
+        let Command::Emit { conn, event } = command else {
+            return None;
+        };
+        (*conn == to).then_some(event)
+    })
+}
+
 /// Payloads of a stream that a connection got, and its end if it got one.
 fn received(commands: &[Command], reader: ConnId, of: &StreamId) -> (Vec<u8>, Option<StreamEnd>) {
     let mut bytes = Vec::new();
     let mut end = None;
-    for command in commands {
-        let Command::Emit { conn, event } = command else { continue };
-        match event {
-            ServerEvent::StreamQueue(stream, chunk) if (*conn, stream) == (reader, of) => {
-                assert_eq!(end, None, "a chunk behind the end");
-                bytes.extend_from_slice(chunk);
-            }
-            ServerEvent::StreamError(stream, how) if (*conn, stream) == (reader, of) => {
-                assert_eq!(end.replace(how.clone()), None, "two ends");
-            }
-            _ => {}
+    for event in events(commands, reader) {
+        if let ServerEvent::StreamQueue(stream, chunk) = event
+            && stream == of
+        {
+            assert_eq!(end, None, "a chunk behind the end");
+            bytes.extend_from_slice(chunk);
+        }
+        if let ServerEvent::StreamError(stream, how) = event
+            && stream == of
+        {
+            assert_eq!(end.replace(how.clone()), None, "two ends");
         }
     }
     (bytes, end)
 }
 
 fn announced_to(commands: &[Command], to: ConnId) -> Vec<String> {
-    let addresses = commands.iter().filter_map(|command| match command {
-        Command::Emit {
-            conn,
-            event: ServerEvent::Peer { address },
-        } if *conn == to => Some(address.clone()),
-        _ => None,
+    let addresses = events(commands, to).filter_map(|event| {
+        let ServerEvent::Peer { address } = event else {
+            return None;
+        };
+        Some(address.clone())
     });
     addresses.collect()
 }

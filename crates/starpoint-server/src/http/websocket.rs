@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use hyper_util::rt::TokioIo;
@@ -90,17 +90,22 @@ async fn serve(
         protocol,
         app.large.clone(),
     );
-    let (parts, _) = request.into_parts();
-    let request = handshake(parts, session);
+    let Some(request) = handshake(request.uri(), session) else {
+        return;
+    };
     if let Err(error) = app.socketio.call((gate, request)).await {
         tracing::debug!(%error, "WebSocket refused");
     }
 }
 
 /// Returns what Socket.IO keeps of the request: where it went, and the session.
-fn handshake(parts: Parts, session: Arc<Session>) -> Request<()> {
+///
+/// The target is copied: as it came it is a piece of the buffer that the whole
+/// request was read into, which would stay for as long as the connection.
+fn handshake(target: &Uri, session: Arc<Session>) -> Option<Request<()>> {
+    let target = target.to_string().parse().ok()?;
     let mut request = Request::new(());
-    *request.uri_mut() = parts.uri;
+    *request.uri_mut() = target;
     request.extensions_mut().insert(session);
-    request
+    Some(request)
 }

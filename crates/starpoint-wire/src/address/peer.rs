@@ -146,6 +146,12 @@ impl PeerAddress {
         self.0.peer
     }
 
+    /// Returns whether original peers can be told of the address: one that has a
+    /// peer id ends with it (R-PEER-8).
+    pub fn is_announceable(&self) -> bool {
+        self.0.peer.is_some() || self.0.peer_names.is_empty()
+    }
+
     /// Returns how the sender spells the last peer id; without one, the old way.
     pub fn spelling(&self) -> PeerSpelling {
         self.0.spelling

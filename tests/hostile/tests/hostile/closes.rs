@@ -7,7 +7,7 @@ use serde_json::json;
 use starpoint_hostile_tests::{
     Peer, assert_joined, assert_memory_returns, assert_still_serves, assert_talk, new_identity,
 };
-use starpoint_test_support::{Client, Engine, Packet, Star, http::HttpConnection, within};
+use starpoint_test_support::{Client, Engine, Packet, Reading, Star, http::HttpConnection, within};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
@@ -93,8 +93,8 @@ fn seed() -> u64 {
 async fn thousands_of_abrupt_closes_leave_nothing_behind() {
     let mut star = Star::with_args([]);
     let mut rng = StdRng::seed_from_u64(seed());
-    let mut honest = Peer::join(&star).await;
-    let callee = Peer::join_with(&star, Engine::V4).await;
+    let mut callee = Peer::join_with(&star, Engine::V4).await;
+    callee.client.set_reading(Reading::WhileSending);
     let callee_address: Arc<str> = callee.address.as_str().into();
     let stop = Arc::new(Notify::new());
     let sink = tokio::spawn(take_every_dial(callee, Arc::clone(&stop)));
@@ -105,6 +105,7 @@ async fn thousands_of_abrupt_closes_leave_nothing_behind() {
 
     stop.notify_one();
     let mut callee = within("the callee", sink).await.expect("the callee lives");
+    let mut honest = Peer::join(&star).await;
     assert_talk(&mut honest, &mut callee, "after all of them").await;
     assert_memory_returns(&star, baseline).await;
     assert_still_serves(&mut star).await;

@@ -38,6 +38,9 @@ function run(main) {
 
 function fail(error) {
   process.stderr.write(`scenario failed during: ${step}\n${error.stack ?? error}\n`);
+  // Engine.IO hides the reason of a failed connection here.
+  const reason = error.description?.error ?? error.description;
+  if (reason) process.stderr.write(`because of: ${reason.message ?? reason}\n`);
   process.exit(1);
 }
 

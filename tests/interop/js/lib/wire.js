@@ -15,20 +15,24 @@ class WebSocketWire {
   #frames = new Inbox();
   #socket;
 
-  constructor(socket) {
+  /** Pings of Engine.IO 4, if `answersPings`, are answered and not handed out. */
+  constructor(socket, answersPings) {
     this.#socket = socket;
     socket.on('message', (data, isBinary) => {
-      this.#frames.push(isBinary ? { hex: data.toString('hex') } : { text: data.toString() });
+      const frame = isBinary ? { hex: data.toString('hex') } : { text: data.toString() };
+      if (answersPings && frame.text === '2') socket.send('3');
+      else this.#frames.push(frame);
     });
     this.closed = once(socket, 'close').then(([code]) => code);
     this.closed.then((code) => this.#frames.push({ closed: code }));
   }
 
-  static async connect(url, query) {
+  static async connect(url, engine, sid) {
+    const query = `EIO=${engine}&transport=websocket${sid ? `&sid=${sid}` : ''}`;
     const target = new URL(`${ENGINE_PATH}?${query}`, url);
     target.protocol = target.protocol.replace('http', 'ws');
     const socket = new WebSocket(target, { perMessageDeflate: false });
-    const wire = new WebSocketWire(socket);
+    const wire = new WebSocketWire(socket, engine === 4);
     await once(socket, 'open');
     return wire;
   }
@@ -120,8 +124,7 @@ async function upgraded(url) {
   const polling = await PollingWire.connect(url, true);
   const open = await polling.next();
   const connect = await polling.next();
-  const query = `EIO=3&transport=websocket&sid=${polling.sid}`;
-  const wire = await WebSocketWire.connect(url, query);
+  const wire = await WebSocketWire.connect(url, 3, polling.sid);
   const lastPoll = polling.next();
   wire.send({ text: '2probe' });
   await expectText(wire.next(), '3probe');
@@ -142,9 +145,9 @@ async function expectText(frame, text) {
 async function openWire(url, how) {
   switch (how) {
     case 'websocket':
-      return greeted(await WebSocketWire.connect(url, 'EIO=3&transport=websocket'));
+      return greeted(await WebSocketWire.connect(url, 3));
     case 'websocket 4':
-      return greeted4(await WebSocketWire.connect(url, 'EIO=4&transport=websocket'));
+      return greeted4(await WebSocketWire.connect(url, 4));
     case 'polling':
       return greeted(await PollingWire.connect(url, false));
     case 'base64 polling':
@@ -160,7 +163,7 @@ async function greeted(wire) {
   return { wire, open: await wire.next(), connect: await wire.next() };
 }
 
-/** As [`greeted`], where the client speaks first. */
+/** As `greeted`, where the client speaks first and the star pings when it likes. */
 async function greeted4(wire) {
   const open = await wire.next();
   wire.send({ text: '40' });

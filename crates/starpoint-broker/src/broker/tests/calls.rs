@@ -6,7 +6,12 @@ use super::*;
 fn r_call_1_an_unreadable_call_with_an_ack_is_refused() {
     let mut star = Star::open();
     let a = star.conn();
-    for kind in [CallKind::Join, CallKind::Leave, CallKind::Dial, CallKind::Stream] {
+    for kind in [
+        CallKind::Join,
+        CallKind::Leave,
+        CallKind::Dial,
+        CallKind::Stream,
+    ] {
         let (ack, commands) = star.ask_raw(a, Err(CallError { kind }));
         let refused = Reply::Refused(Refusal::InvalidArguments);
         assert_eq!(commands, [reply(a, ack, refused)], "{kind:?}");
@@ -18,7 +23,12 @@ fn r_call_1_an_unreadable_call_with_an_ack_is_refused() {
 fn r_call_2_what_cannot_be_read_and_wants_no_answer_is_counted() {
     let mut star = Star::open();
     let a = star.conn();
-    for kind in [CallKind::Join, CallKind::Leave, CallKind::Stream, CallKind::Unknown] {
+    for kind in [
+        CallKind::Join,
+        CallKind::Leave,
+        CallKind::Stream,
+        CallKind::Unknown,
+    ] {
         star.broker.call(a, Err(CallError { kind }), None, star.now);
         assert_eq!(star.drain(), [], "{kind:?}");
     }
@@ -28,9 +38,17 @@ fn r_call_2_what_cannot_be_read_and_wants_no_answer_is_counted() {
             kind: CallKind::Unknown,
         }),
     );
-    assert_eq!(commands, [], "nobody knows what an unknown event wants to hear");
+    assert_eq!(
+        commands,
+        [],
+        "nobody knows what an unknown event wants to hear"
+    );
     assert_eq!(star.broker.counters().malformed[&CallKind::Unknown], 2);
-    assert_eq!(star.join(a, 1), Reply::Joined(vec![]), "the connection stays");
+    assert_eq!(
+        star.join(a, 1),
+        Reply::Joined(vec![]),
+        "the connection stays"
+    );
 }
 
 #[test]
@@ -42,7 +60,10 @@ fn r_call_2_joins_and_dials_without_an_ack_do_nothing() {
     assert_eq!(star.gauges().peers, 1);
     assert_eq!(star.gauges().links, 0);
     let malformed = &star.broker.counters().malformed;
-    assert_eq!((malformed[&CallKind::Join], malformed[&CallKind::Dial]), (1, 1));
+    assert_eq!(
+        (malformed[&CallKind::Join], malformed[&CallKind::Dial]),
+        (1, 1)
+    );
 }
 
 #[test]

@@ -10,23 +10,18 @@ fn incoming(conn: ConnId, link: LinkId, dial: &str, from: &str) -> Command {
     Command::Ask { conn, link, event }
 }
 
-fn link_in(commands: &[Command]) -> LinkId {
-    let asked = commands.iter().find_map(|command| match command {
-        Command::Ask { link, .. } => Some(*link),
-        _ => None,
-    });
-    asked.expect("the callee is asked")
-}
-
 #[test]
 fn r_dial_1_the_events_of_a_dial_come_in_the_recorded_order() {
     let mut star = Star::open();
     let (a, b) = (star.joined(1), star.joined(2));
     let (ack, commands) = star.ask(a, dial(&address(1), &address(2), "d"));
-    let link = link_in(&commands);
+    let (_, link, _) = asked(&commands).expect("the callee is asked");
     assert_eq!(
         commands,
-        [accept_event(a, "d", DIALER), incoming(b, link, "d", &address(1))]
+        [
+            accept_event(a, "d", DIALER),
+            incoming(b, link, "d", &address(1))
+        ]
     );
     assert_eq!(star.tell(b, accept("d", DIALER)), []);
     let commands = star.answer(link, CalleeAnswer::Accepted);
@@ -40,13 +35,19 @@ fn r_dial_1_the_events_of_a_dial_come_in_the_recorded_order() {
     heard_by_b.extend(star.tell(a, end("d", DIALER)));
     assert_eq!(
         heard_by_b,
-        [chunk_event(b, "d", DIALER, "hello"), end_event(b, "d", DIALER)]
+        [
+            chunk_event(b, "d", DIALER, "hello"),
+            end_event(b, "d", DIALER)
+        ]
     );
     let mut heard_by_a = star.tell(b, queue("d", LISTENER, "re: hello"));
     heard_by_a.extend(star.tell(b, end("d", LISTENER)));
     assert_eq!(
         heard_by_a,
-        [chunk_event(a, "d", LISTENER, "re: hello"), end_event(a, "d", LISTENER)]
+        [
+            chunk_event(a, "d", LISTENER, "re: hello"),
+            end_event(a, "d", LISTENER)
+        ]
     );
     assert_eq!(star.gauges().links, 0);
 }
@@ -74,15 +75,14 @@ fn r_dial_2_an_exact_address_wins_then_the_newest_of_the_peer() {
 
     let mut callee_of = |to: &str, id: &str| {
         let (_, commands) = star.ask(caller, dial(&address(9), to, id));
-        let asked = commands.iter().find_map(|command| match command {
-            Command::Ask { conn, .. } => Some(*conn),
-            _ => None,
-        });
-        asked.expect("somebody is asked")
+        asked(&commands).expect("somebody is asked").0
     };
     assert_eq!(callee_of(&address(1), "a"), exact);
     assert_eq!(callee_of(&address_at(444, 1), "b"), newer);
-    assert_eq!(callee_of(&address(1).replace("/ipfs/", "/p2p/"), "c"), exact);
+    assert_eq!(
+        callee_of(&address(1).replace("/ipfs/", "/p2p/"), "c"),
+        exact
+    );
     assert_eq!(callee_of(&address_at(446, 1), "d"), newest);
     let unknown = dial(&address(9), &anonymous(1), "e");
     assert_eq!(star.refusal_of(caller, unknown), Refusal::PeerNotFound);
@@ -106,7 +106,10 @@ fn r_dial_4_from_must_be_joined_by_the_dialer() {
     let not_joined = dial(&address(3), &address(2), "d");
     assert_eq!(star.refusal_of(c, not_joined), Refusal::NotAuthorized);
     let of_another = dial(&address(2), &address(1), "d");
-    assert_eq!(star.refusal_of(a, of_another.clone()), Refusal::NotAuthorized);
+    assert_eq!(
+        star.refusal_of(a, of_another.clone()),
+        Refusal::NotAuthorized
+    );
     assert_eq!(star.refusal_of(c, of_another), Refusal::NotAuthorized);
     let bad_target = dial(&address(1), "nowhere", "d");
     assert_eq!(star.refusal_of(a, bad_target), Refusal::InvalidAddress);
@@ -121,10 +124,17 @@ fn r_dial_5_the_callee_refuses_in_its_own_words() {
     let (a, b) = (star.joined(1), star.joined(2));
     let (link, ack) = star.dial((a, 1), 2, "d");
     let commands = star.answer(link, CalleeAnswer::Refused("busy".into()));
-    assert_eq!(commands, [reply(a, ack, Reply::RefusedByPeer("busy".into()))]);
+    assert_eq!(
+        commands,
+        [reply(a, ack, Reply::RefusedByPeer("busy".into()))]
+    );
     assert_eq!(star.gauges().links, 0);
     assert_eq!(star.tell(b, accept("d", DIALER)), []);
-    assert_eq!(star.answer(link, CalleeAnswer::Accepted), [], "the first answer counts");
+    assert_eq!(
+        star.answer(link, CalleeAnswer::Accepted),
+        [],
+        "the first answer counts"
+    );
     let counters = star.broker.counters();
     assert_eq!((counters.dials, counters.dials_failed), (1, 1));
     assert_eq!(counters.dials_refused_by_peer, 1);
@@ -143,7 +153,11 @@ fn r_dial_6_a_silent_callee_costs_the_dialer_an_error() {
     assert!(commands.contains(&refused), "{commands:?}");
     assert_eq!(star.gauges().bytes_queued, 0);
 
-    assert_eq!(star.answer(link, CalleeAnswer::Accepted), [], "nobody waits for it");
+    assert_eq!(
+        star.answer(link, CalleeAnswer::Accepted),
+        [],
+        "nobody waits for it"
+    );
     let commands = star.tell(b, accept("d", DIALER));
     assert_eq!(commands, [cut_event(b, "d", DIALER, Cut::DialTimeout)]);
     assert_eq!(star.gauges().links, 0);
@@ -171,7 +185,11 @@ fn r_dial_7_a_dial_id_in_use_is_refused_at_both_sides() {
         assert_eq!(star.refusal_of(conn, call), Refusal::DuplicateDialId);
     }
     let commands = star.tell(a, queue("d", DIALER, "on"));
-    assert_eq!(commands, [chunk_event(b, "d", DIALER, "on")], "the first is not disturbed");
+    assert_eq!(
+        commands,
+        [chunk_event(b, "d", DIALER, "on")],
+        "the first is not disturbed"
+    );
 
     star.tell(a, end("d", DIALER));
     star.tell(b, end("d", LISTENER));
@@ -216,7 +234,12 @@ fn r_dial_9_nobody_dials_itself() {
     star.ask(a, join(&anonymous(1), ""));
     let second = star.conn();
     star.ask(second, join(&address_at(444, 1), ""));
-    for to in [address(1), anonymous(1), address_at(444, 1), address_at(445, 1)] {
+    for to in [
+        address(1),
+        anonymous(1),
+        address_at(444, 1),
+        address_at(445, 1),
+    ] {
         let call = dial(&address(1), &to, "d");
         assert_eq!(star.refusal_of(a, call), Refusal::DialSelf, "{to}");
     }

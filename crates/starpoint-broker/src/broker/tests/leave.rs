@@ -7,8 +7,14 @@ fn r_leave_1_leaving_frees_the_address_and_streams_go_on() {
     star.open_link((a, 1), (b, 2), "d");
     assert_eq!(star.reply_to(a, leave(&address(1))), Reply::Done);
     assert_eq!(star.gauges().peers, 1);
-    assert_eq!(star.refusal_of(b, dial(&address(2), &address(1), "e")), Refusal::PeerNotFound);
-    assert_eq!(star.refusal_of(a, dial(&address(1), &address(2), "f")), Refusal::NotAuthorized);
+    assert_eq!(
+        star.refusal_of(b, dial(&address(2), &address(1), "e")),
+        Refusal::PeerNotFound
+    );
+    assert_eq!(
+        star.refusal_of(a, dial(&address(1), &address(2), "f")),
+        Refusal::NotAuthorized
+    );
     let commands = star.tell(b, queue("d", LISTENER, "on"));
     assert_eq!(commands, [chunk_event(a, "d", LISTENER, "on")]);
 }
@@ -20,17 +26,28 @@ fn r_leave_1_without_an_ack_nothing_is_answered() {
     assert_eq!(star.tell(a, leave(&address(1))), []);
     assert_eq!(star.gauges().peers, 0);
     assert_eq!(star.tell(a, leave(&address(1))), []);
-    assert_eq!(star.refusal_of(a, leave(&address(1))), Refusal::NotAuthorized);
-    assert_eq!(star.refusal_of(a, leave("nowhere")), Refusal::InvalidAddress);
+    assert_eq!(
+        star.refusal_of(a, leave(&address(1))),
+        Refusal::NotAuthorized
+    );
+    assert_eq!(
+        star.refusal_of(a, leave("nowhere")),
+        Refusal::InvalidAddress
+    );
     let elsewhere = star.joined(2);
-    assert_eq!(star.refusal_of(elsewhere, leave(&address(1))), Refusal::NotAuthorized);
+    assert_eq!(
+        star.refusal_of(elsewhere, leave(&address(1))),
+        Refusal::NotAuthorized
+    );
 }
 
 #[test]
 fn r_leave_1_every_spelling_of_an_address_leaves_it() {
     let mut star = Star::open();
     let a = star.joined(1);
-    let respelled = address(1).replace("/ipfs/", "/p2p/").replace("/443/", "/0443/");
+    let respelled = address(1)
+        .replace("/ipfs/", "/p2p/")
+        .replace("/443/", "/0443/");
     assert_eq!(star.reply_to(a, leave(&respelled)), Reply::Done);
     assert_eq!(star.gauges().peers, 0);
 }

@@ -72,7 +72,11 @@ fn r_stream_3_each_direction_ends_by_itself() {
         end: wrong.clone(),
     };
     let event = ServerEvent::StreamError(stream("d", LISTENER), wrong);
-    assert_eq!(star.tell(b, call), [emit(a, event)], "in the words of the writer");
+    assert_eq!(
+        star.tell(b, call),
+        [emit(a, event)],
+        "in the words of the writer"
+    );
     assert_eq!(star.gauges().links, 0);
 }
 
@@ -150,9 +154,15 @@ fn r_stream_5_an_end_before_the_disconnect_stays_clean() {
     star.disconnect(a);
     assert_eq!(
         star.tell(b, accept("d", DIALER)),
-        [chunk_event(b, "d", DIALER, "sent"), end_event(b, "d", DIALER)]
+        [
+            chunk_event(b, "d", DIALER, "sent"),
+            end_event(b, "d", DIALER)
+        ]
     );
-    assert_eq!(star.broker.counters().cuts.get(&Cut::PeerDisconnected), None);
+    assert_eq!(
+        star.broker.counters().cuts.get(&Cut::PeerDisconnected),
+        None
+    );
 }
 
 #[test]

@@ -1,0 +1,304 @@
+use starpoint_wire::CallKind;
+
+use super::*;
+
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Joins peers that name no key, one connection each.
+fn crowd(star: &mut Star, count: usize) -> Vec<ConnId> {
+    let mut conns = Vec::new();
+    for host in 0..count {
+        let conn = star.conn();
+        star.ask(conn, join(&anonymous(host), ""));
+        conns.push(conn);
+    }
+    conns
+}
+
+#[test]
+fn r_peer_1_others_hear_of_a_join_at_once() {
+    let mut star = Star::open();
+    let (a, b, silent) = (star.joined(1), star.joined(2), star.conn());
+    let c = star.conn();
+    let (ack, commands) = star.ask(c, join(&address(3), ""));
+    assert_eq!(
+        commands,
+        [
+            peer_event(a, &address(3)),
+            peer_event(b, &address(3)),
+            reply(c, ack, Reply::Joined(vec![address(1), address(2)])),
+        ]
+    );
+    assert_eq!(
+        announced_to(&star.advance(INTERVAL), silent),
+        [""; 0],
+        "it has not joined"
+    );
+}
+
+#[test]
+fn r_peer_2_each_interval_everyone_hears_of_the_others() {
+    let mut star = Star::open();
+    let peers: Vec<_> = (1..=4).map(|peer| (peer, star.joined(peer))).collect();
+    for _ in 0..3 {
+        let told = star.advance(INTERVAL);
+        for (peer, conn) in &peers {
+            let others: Vec<_> = (1..=4).filter(|p| p != peer).map(address).collect();
+            let mut heard = announced_to(&told, *conn);
+            heard.sort_by_key(|address| others.iter().position(|other| other == address));
+            assert_eq!(heard, others, "each once");
+        }
+    }
+    star.tell(peers[0].1, leave(&address(1)));
+    let told = star.advance(INTERVAL);
+    assert_eq!(
+        announced_to(&told, peers[0].1),
+        [""; 0],
+        "who has left hears nothing"
+    );
+    assert!(
+        !announced_to(&told, peers[1].1).contains(&address(1)),
+        "and is not heard of"
+    );
+}
+
+#[test]
+fn r_peer_2_the_interval_is_the_operators() {
+    let mut star = Star::with(Config {
+        challenge: Challenge::Off,
+        announce_interval: Duration::from_secs(3),
+        ..Config::default()
+    });
+    let (a, _) = (star.joined(1), star.joined(2));
+    let told = star.advance(30 * SECOND);
+    assert_eq!(announced_to(&told, a).len(), 10);
+}
+
+#[test]
+fn r_peer_2_a_star_that_was_asleep_does_not_catch_up() {
+    let mut star = Star::open();
+    let (a, _) = (star.joined(1), star.joined(2));
+    star.now += 100 * INTERVAL + SECOND;
+    star.broker.handle_timeout(star.now);
+    let told = star.drain();
+    assert_eq!(announced_to(&told, a).len(), 1);
+    assert_eq!(announced_to(&star.advance(INTERVAL), a).len(), 1);
+}
+
+#[test]
+fn r_peer_2_no_interval_is_too_short_or_too_long() {
+    for announce_interval in [Duration::ZERO, Duration::MAX] {
+        let mut star = Star::with(Config {
+            challenge: Challenge::Off,
+            announce_interval,
+            ..Config::default()
+        });
+        let (a, _) = (star.joined(1), star.joined(2));
+        let told = star.advance(quota::MIN_ANNOUNCE_INTERVAL);
+        let count = usize::from(announce_interval.is_zero());
+        assert_eq!(announced_to(&told, a).len(), count);
+    }
+}
+
+#[test]
+fn r_peer_3_a_connection_gets_its_share_of_the_budget_in_turn() {
+    let mut star = Star::open();
+    let count = 300;
+    let conns = crowd(&mut star, count);
+    star.advance(INTERVAL);
+    let share = quota::ANNOUNCE_BUDGET / count;
+    let rounds = (count - 1).div_ceil(share);
+    let mut heard = BTreeMap::<ConnId, BTreeSet<String>>::new();
+    for _ in 0..rounds {
+        let told = star.advance(INTERVAL);
+        for conn in &conns {
+            let addresses = announced_to(&told, *conn);
+            assert!(addresses.len() <= share, "{} of {share}", addresses.len());
+            heard.entry(*conn).or_default().extend(addresses);
+        }
+    }
+    for (index, conn) in conns.iter().enumerate() {
+        assert_eq!(heard[conn].len(), count - 1);
+        assert!(!heard[conn].contains(&anonymous(index)));
+    }
+}
+
+#[test]
+fn r_peer_3_new_peers_do_not_keep_the_old_ones_from_being_heard_of() {
+    let mut star = Star::open();
+    let old = 100;
+    crowd(&mut star, old);
+    let listener = star.joined(1);
+    let mut heard = BTreeSet::new();
+    // It has room for at least 25 old ones in an interval.
+    for round in 1..=4 {
+        // Too busy to hear of them at once, it has them all before it.
+        star.stop_reading(listener);
+        for _ in 0..quota::WINDOW_PACKETS {
+            star.ask_raw(
+                listener,
+                Err(CallError {
+                    kind: CallKind::Leave,
+                }),
+            );
+        }
+        let newcomers: Vec<_> = (0..2 * quota::MAX_ANNOUNCEMENTS)
+            .map(|host| {
+                let conn = star.conn();
+                star.ask(conn, join(&anonymous(1000 * round + host), ""));
+                conn
+            })
+            .collect();
+        heard.extend(announced_to(&star.read_on(listener), listener));
+        heard.extend(announced_to(&star.advance(INTERVAL), listener));
+        for conn in newcomers {
+            star.disconnect(conn);
+        }
+    }
+    let missed: Vec<_> = (0..old)
+        .map(anonymous)
+        .filter(|address| !heard.contains(address))
+        .collect();
+    assert_eq!(missed, [""; 0]);
+}
+
+#[test]
+fn r_peer_4_the_answer_to_a_join_lists_the_newest() {
+    let mut star = Star::open();
+    crowd(&mut star, quota::MAX_JOIN_LIST + 5);
+    let last = star.conn();
+    let Reply::Joined(others) = star.reply_to(last, join(&address(1), "")) else {
+        panic!("refused")
+    };
+    let newest: Vec<_> = (5..quota::MAX_JOIN_LIST + 5).map(anonymous).collect();
+    assert_eq!(others, newest);
+}
+
+#[test]
+fn r_peer_5_a_join_is_told_to_some_at_once_and_to_the_rest_at_their_interval() {
+    let mut star = Star::open();
+    let count = quota::MAX_IMMEDIATE_NOTICES + 50;
+    let conns = crowd(&mut star, count);
+    star.advance(2 * INTERVAL);
+    let newcomer = star.conn();
+    let (_, commands) = star.ask(newcomer, join(&address(1), ""));
+    let at_once = |commands: &[Command], about: &str| -> BTreeSet<ConnId> {
+        let told = conns.iter().copied();
+        told.filter(|conn| announced_to(commands, *conn).contains(&about.to_owned()))
+            .collect()
+    };
+    let first = at_once(&commands, &address(1));
+    assert!(first.len() <= quota::MAX_IMMEDIATE_NOTICES);
+    assert!(
+        first.len() >= quota::MAX_IMMEDIATE_NOTICES - 1,
+        "{}",
+        first.len()
+    );
+
+    let told = star.advance(INTERVAL);
+    let rest = at_once(&told, &address(1));
+    assert_eq!(
+        first.union(&rest).count(),
+        count,
+        "everybody within one interval"
+    );
+
+    let second = star.conn();
+    let (_, commands) = star.ask(second, join(&address(2), ""));
+    let next = at_once(&commands, &address(2));
+    assert!(!next.is_subset(&first), "others are first this time");
+}
+
+#[test]
+fn r_peer_6_nobody_is_told_of_its_own_addresses() {
+    let mut star = Star::open();
+    let (a, b) = (star.joined(1), star.joined(2));
+    let (_, commands) = star.ask(a, join(&address_at(444, 1), ""));
+    assert_eq!(announced_to(&commands, a), [""; 0]);
+    assert_eq!(announced_to(&commands, b), [address_at(444, 1)]);
+    let told = star.advance(3 * INTERVAL);
+    assert_eq!(announced_to(&told, a), vec![address(2); 3]);
+    assert_eq!(
+        star.reply_to(a, join(&anonymous(1), "")),
+        Reply::Joined(vec![address(2)])
+    );
+}
+
+#[test]
+fn r_peer_7_everyone_reads_the_spelling_that_it_writes() {
+    let mut star = Star::open();
+    let p2p = |peer| address(peer).replace("/ipfs/", "/p2p/");
+    let old = star.joined(1);
+    let new = star.conn();
+    assert_eq!(
+        star.reply_to(new, join(&p2p(2), "")),
+        Reply::Joined(vec![p2p(1)])
+    );
+    let third = star.conn();
+    let (_, commands) = star.ask(third, join(&address(3), ""));
+    assert_eq!(announced_to(&commands, old), [address(3)]);
+    assert_eq!(announced_to(&commands, new), [p2p(3)]);
+    let told = star.advance(INTERVAL);
+    assert_eq!(announced_to(&told, old), [address(2), address(3)]);
+    assert_eq!(announced_to(&told, new), [p2p(1), p2p(3)]);
+
+    let (_, commands) = star.ask(old, dial(&address(1), &address(2), "d"));
+    let Some((_, _, ServerEvent::Incoming { from, .. })) = asked(&commands) else {
+        panic!("nobody is asked")
+    };
+    assert_eq!(from, p2p(1));
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_told_nothing_more() {
+    let mut star = Star::open();
+    let (a, _) = (star.joined(1), star.joined(2));
+    star.stop_reading(a);
+    let told = star.advance(1000 * INTERVAL);
+    assert_eq!(announced_to(&told, a).len(), quota::WINDOW_PACKETS);
+    star.read_on(a);
+    assert_eq!(announced_to(&star.advance(INTERVAL), a).len(), 1);
+}
+
+#[test]
+fn deadlines_do_not_pile_up_while_a_peer_comes_and_goes() {
+    let mut star = Star::open();
+    let a = star.joined(1);
+    star.joined(2);
+    for _ in 0..200 {
+        star.tell(a, leave(&address(1)));
+        star.advance(SECOND);
+        star.ask(a, join(&address(1), ""));
+        assert!(star.broker.deadlines.len() <= 2);
+    }
+    let told = star.advance(INTERVAL);
+    assert_eq!(announced_to(&told, a).len(), 1);
+    star.tell(a, leave(&address(1)));
+    star.advance(INTERVAL);
+    assert_eq!(star.broker.deadlines.len(), 1);
+}
+
+#[test]
+fn r_peer_8_nobody_is_told_of_what_original_peers_cannot_read() {
+    let mut star = Star::open();
+    let (a, b) = (star.joined(1), star.conn());
+    let relayed = format!("{}/p2p-circuit", address(2));
+    let (_, commands) = star.ask(b, join(&relayed, ""));
+    assert_eq!(announced_to(&commands, a), [""; 0]);
+    assert_eq!(announced_to(&star.advance(3 * INTERVAL), a), [""; 0]);
+    let c = star.conn();
+    let (ack, commands) = star.ask(c, join(&address(3), ""));
+    let listed = reply(c, ack, Reply::Joined(vec![address(1)]));
+    let told = [
+        peer_event(a, &address(3)),
+        peer_event(b, &address(3)),
+        listed,
+    ];
+    assert_eq!(commands, told, "it hears of the others all the same");
+    let told = star.advance(INTERVAL);
+    assert_eq!(announced_to(&told, b), [address(3), address(1)]);
+    assert_eq!(
+        asked(&star.ask(a, dial(&address(1), &relayed, "d")).1).map(|a| a.0),
+        Some(b)
+    );
+}

@@ -1,0 +1,147 @@
+//! One connection and its transport.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use starpoint_broker::{AckId, Command, LinkId, quota};
+
+/// How fast a transport writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Everything, each time it is asked.
+    Fast,
+    /// So many commands each time.
+    Slow(usize),
+    /// Nothing, ever.
+    Stopped,
+}
+
+/// What a call has to be answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expected {
+    /// Joined, with exactly these others.
+    Joined(Vec<String>),
+    /// A nonce for this address.
+    Challenge(String),
+    /// Exactly this text.
+    Refused(&'static str),
+    /// `[]`.
+    Done,
+    /// Whatever comes of the dial of this id.
+    Dial(String),
+    /// The dial may be refused because a side takes nothing, or be taken.
+    DialOrBusy(String),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    /// How fast it reads.
+    pub pace: Pace,
+    /// Which identity it has.
+    pub identity: usize,
+    /// The address with which it dials, in the canonical spelling, if it has one.
+    pub address: Option<String>,
+    /// It writes `/p2p/`.
+    pub is_modern: bool,
+    /// Calls that are not answered.
+    pub pending: BTreeMap<AckId, Expected>,
+    /// Nonces that it was given and may answer, by address.
+    pub nonces: BTreeMap<String, String>,
+    /// Dials that it was asked to take.
+    pub asked: Vec<(LinkId, String)>,
+    /// The broker does not want to read from it.
+    pub is_paused: bool,
+    /// The broker has closed it.
+    pub is_closed: bool,
+    /// Calls that were read before it was paused.
+    pub late_calls: usize,
+    held: VecDeque<(usize, usize)>,
+    held_packets: usize,
+    held_bytes: usize,
+    written_partly: usize,
+}
+
+impl Client {
+    /// Makes a connection that has said nothing yet.
+    pub fn new(pace: Pace, identity: usize, is_modern: bool) -> Self {
+        Self {
+            pace,
+            identity,
+            address: None,
+            is_modern,
+            pending: BTreeMap::new(),
+            nonces: BTreeMap::new(),
+            asked: Vec::new(),
+            is_paused: false,
+            is_closed: false,
+            late_calls: 0,
+            held: VecDeque::new(),
+            held_packets: 0,
+            held_bytes: 0,
+            written_partly: 0,
+        }
+    }
+
+    /// Takes a packet or chunk from the broker.
+    ///
+    /// # Panics
+    ///
+    /// When the transport has no room that the broker may use (R-FLOW-1).
+    pub fn give(&mut self, command: &Command) {
+        let (packets, bytes) = size(command);
+        let has_room =
+            self.held_bytes < quota::WINDOW_BYTES && self.held_packets < quota::WINDOW_PACKETS;
+        assert!(has_room, "beyond the window: {command:?}");
+        self.held.push_back((packets, bytes));
+        self.held_packets += packets;
+        self.held_bytes += bytes;
+    }
+
+    /// Writes what its pace allows; returns packets and bytes for the broker.
+    pub fn write(&mut self) -> Option<(usize, usize)> {
+        let count = match self.pace {
+            Pace::Fast => self.held.len(),
+            Pace::Slow(count) => count.min(self.held.len()),
+            Pace::Stopped => 0,
+        };
+        let (mut packets, mut bytes) = (0, 0);
+        for (more_packets, more_bytes) in self.held.drain(..count) {
+            packets += more_packets;
+            bytes += more_bytes;
+        }
+        self.held_packets -= packets;
+        self.held_bytes -= bytes;
+        let reported = bytes.saturating_sub(std::mem::take(&mut self.written_partly));
+        (count > 0).then_some((packets, reported))
+    }
+
+    /// Writes a part of the oldest chunk only; returns the bytes.
+    pub fn write_partly(&mut self) -> Option<usize> {
+        let (_, bytes) = *self.held.front()?;
+        if self.pace == Pace::Stopped || self.written_partly > 0 {
+            return None;
+        }
+        self.written_partly = bytes / 2;
+        Some(self.written_partly)
+    }
+
+    /// Returns whether everything that it was given is written at once.
+    pub fn is_prompt(&self) -> bool {
+        self.pace == Pace::Fast
+    }
+
+    /// Returns whether the transport has nothing to write.
+    pub fn is_written(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+fn size(command: &Command) -> (usize, usize) {
+    match command {
+        Command::Reply { reply, .. } => (1, reply.weight()),
+        Command::Emit { event, .. } | Command::Ask { event, .. } => {
+            (event.packets(), event.weight())
+        }
+        Command::Pause { .. } | Command::Resume { .. } | Command::Close { .. } => (0, 0),
+    }
+}

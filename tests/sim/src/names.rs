@@ -1,0 +1,60 @@
+//! Identities and addresses, made from small numbers.
+
+use libp2p_identity::Keypair;
+use starpoint_wire::challenge;
+
+/// A peer that can prove who it is, and its addresses in both spellings.
+#[derive(Debug)]
+pub struct Identity {
+    keypair: Keypair,
+    /// Its public key as a join carries it.
+    pub public_key: String,
+    id: String,
+}
+
+impl Identity {
+    /// Makes the identity of a number.
+    ///
+    /// # Panics
+    ///
+    /// Never: every 32 bytes are a key.
+    pub fn new(number: u16) -> Self {
+        let mut secret = [7; 32];
+        secret[..2].copy_from_slice(&number.to_le_bytes());
+        let keypair = Keypair::ed25519_from_bytes(secret).expect("32 bytes are a key");
+        Self {
+            public_key: challenge::encode_public_key(&keypair.public()),
+            id: keypair.public().to_peer_id().to_base58(),
+            keypair,
+        }
+    }
+
+    /// Signs a nonce.
+    ///
+    /// # Panics
+    ///
+    /// Never: Ed25519 always signs.
+    pub fn sign(&self, nonce: &str) -> String {
+        challenge::sign(&self.keypair, nonce).expect("Ed25519 always signs")
+    }
+
+    /// Returns its address at a port, as original peers spell it.
+    pub fn address(&self, port: u16) -> String {
+        format!("/ip4/10.0.0.1/tcp/{port}/ws/p2p-websocket-star/ipfs/{}", self.id)
+    }
+}
+
+/// Returns the address in today's spelling.
+pub fn respelled(address: &str) -> String {
+    address.replace("/ipfs/", "/p2p/")
+}
+
+/// Returns the address as the model keeps it.
+pub fn canonical(address: &str) -> String {
+    address.replace("/p2p/", "/ipfs/")
+}
+
+/// Returns what an address says about its peer: the part behind the last slash.
+pub fn peer_of(address: &str) -> &str {
+    address.rsplit('/').next().unwrap_or_default()
+}
