@@ -116,3 +116,39 @@ fn invalid(path: &Path, reason: impl ToString) -> BindError {
         reason: reason.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_pair(files: &TlsFiles) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        fs::write(&files.cert, made.cert.pem()).unwrap();
+    }
+
+    fn served(certificate: &Certificate) -> CertificateDer<'static> {
+        certificate.current.read().unwrap().cert[0].clone()
+    }
+
+    #[test]
+    fn what_cannot_be_used_does_not_replace_what_is_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = TlsFiles {
+            cert: dir.path().join("cert.pem"),
+            key: dir.path().join("key.pem"),
+        };
+        write_pair(&files);
+        let certificate = Certificate::load(files.clone()).unwrap();
+        let (first, stamp) = (served(&certificate), certificate.stamp());
+
+        fs::write(&files.cert, "nonsense").unwrap();
+        assert_ne!(certificate.stamp(), stamp);
+        certificate.reload();
+        assert_eq!(served(&certificate), first);
+
+        write_pair(&files);
+        certificate.reload();
+        assert_ne!(served(&certificate), first);
+    }
+}

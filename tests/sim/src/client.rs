@@ -1,6 +1,9 @@
 //! One connection and its transport.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
 
 use starpoint_broker::{AckId, Command, LinkId, quota};
 
@@ -20,8 +23,8 @@ pub enum Pace {
 pub enum Expected {
     /// Joined, with exactly these others.
     Joined(Vec<String>),
-    /// A nonce for this address.
-    Challenge(String),
+    /// A nonce for this address, asked for at this time.
+    Challenge(String, Instant),
     /// Exactly this text.
     Refused(&'static str),
     /// `[]`.
@@ -45,8 +48,8 @@ pub struct Client {
     pub is_modern: bool,
     /// Calls that are not answered.
     pub pending: BTreeMap<AckId, Expected>,
-    /// Nonces that it was given and may answer, by address.
-    pub nonces: BTreeMap<String, String>,
+    /// Nonces that it was given and may answer, by address, and since when.
+    pub nonces: BTreeMap<String, (String, Instant)>,
     /// Dials that it was asked to take.
     pub asked: Vec<(LinkId, String)>,
     /// The broker does not want to read from it.

@@ -1,9 +1,9 @@
 //! What should be: maps, vectors, no cleverness.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use starpoint_broker::{AckId, ConnId, quota};
-use starpoint_wire::{Cut, Direction, StreamEnd};
+use starpoint_wire::{Cut, Direction, StreamEnd, limits::DIAL_DEADLINE};
 
 use crate::names::{peer_of, respelled};
 
@@ -27,7 +27,11 @@ pub struct Stream {
     pub is_writer_gone: bool,
     /// The reader has accepted it, and the broker has taken note.
     pub is_accepted: bool,
-    /// The reader has disconnected, or the dial failed: nobody will read.
+    /// When the writer ended it, left, or lost it.
+    pub ended_at: Option<Instant>,
+    /// What waits was thrown away.
+    pub is_discarded: bool,
+    /// The reader has disconnected, or the stream was forgotten.
     pub is_over: bool,
     /// The end as its reader heard of it.
     pub reader_end: Option<StreamEnd>,
@@ -53,14 +57,14 @@ pub struct Dial {
     pub callee: ConnId,
     /// The dialer's call.
     pub ack: AckId,
+    /// When it dialed.
+    pub asked_at: Instant,
     /// How far it is.
     pub stage: Stage,
     /// The callee's own words, if it refused.
     pub refusal: Option<String>,
-    /// The dialer may write.
-    pub is_dialer_told: bool,
-    /// The callee may write.
-    pub is_callee_told: bool,
+    /// The dialer has its answer, or is gone.
+    pub is_answered: bool,
 }
 
 /// What should be.
@@ -120,15 +124,15 @@ impl Model {
     }
 
     /// Notes a dial that the star has taken, with its two streams.
-    pub fn begin_dial(&mut self, id: &str, dialer: ConnId, callee: ConnId, ack: AckId) {
+    pub fn begin_dial(&mut self, id: &str, dialer: ConnId, callee: ConnId, ack: AckId, now: Instant) {
         let dial = Dial {
             dialer,
             callee,
             ack,
+            asked_at: now,
             stage: Stage::Asking,
             refusal: None,
-            is_dialer_told: false,
-            is_callee_told: false,
+            is_answered: false,
         };
         assert!(self.dials.insert(id.to_owned(), dial).is_none(), "{id} twice");
         for (direction, writer, reader) in [
@@ -143,6 +147,8 @@ impl Model {
                 writer_end: None,
                 is_writer_gone: false,
                 is_accepted: false,
+                ended_at: None,
+                is_discarded: false,
                 is_over: false,
                 reader_end: None,
             };
@@ -150,46 +156,144 @@ impl Model {
         }
     }
 
-    /// Notes that a dial has come to nothing.
-    pub fn fail_dial(&mut self, id: &str) {
-        if let Some(dial) = self.dials.get_mut(id) {
-            dial.stage = Stage::Failed;
+    /// Notes that the callee has answered.
+    pub fn answer(&mut self, id: &str, refusal: Option<&str>) {
+        let Some(dial) = self.dials.get_mut(id) else {
+            return;
+        };
+        if dial.stage == Stage::Asking {
+            dial.refusal = refusal.map(str::to_owned);
+            match refusal {
+                Some(_) => dial.stage = Stage::Failed,
+                None => dial.stage = Stage::Open,
+            }
         }
-        if let Some(stream) = self.streams.get_mut(&(id.to_owned(), Direction::Listener)) {
-            stream.is_over = true;
+        if refusal.is_some() && dial.stage == Stage::Failed {
+            self.end_link(id);
         }
     }
 
-    /// Notes that a connection is gone.
-    pub fn disconnect(&mut self, conn: ConnId) {
-        self.registered.retain(|(_, owner)| *owner != conn);
-        let mut failed = Vec::new();
-        for (id, dial) in &mut self.dials {
-            if dial.stage == Stage::Asking && (dial.dialer == conn || dial.callee == conn) {
-                failed.push(id.clone());
-            }
+    /// Notes that a dial has failed, and that its callee may hear of it.
+    fn fail_dial(&mut self, id: &str) {
+        if let Some(dial) = self.dials.get_mut(id) {
+            dial.stage = Stage::Failed;
         }
-        for id in failed {
+        self.stream(id, Direction::Listener).is_over = true;
+    }
+
+    /// Notes that nothing is left of a link.
+    fn end_link(&mut self, id: &str) {
+        self.stream(id, Direction::Dialer).is_over = true;
+        self.stream(id, Direction::Listener).is_over = true;
+    }
+
+    /// Returns a stream.
+    ///
+    /// # Panics
+    ///
+    /// When there is none of this name.
+    pub fn stream(&mut self, id: &str, direction: Direction) -> &mut Stream {
+        let name = (id.to_owned(), direction);
+        self.streams.get_mut(&name).expect("the stream of a dial")
+    }
+
+    /// Returns whether the broker has to know of a link.
+    pub fn is_link_alive(&self, id: &str) -> bool {
+        [Direction::Dialer, Direction::Listener].iter().any(|direction| {
+            let stream = self.streams.get(&(id.to_owned(), *direction));
+            stream.is_some_and(|stream| !stream.is_done())
+        })
+    }
+
+    /// Notes that a connection is gone.
+    pub fn disconnect(&mut self, conn: ConnId, now: Instant) {
+        self.registered.retain(|(_, owner)| *owner != conn);
+        let asking = |dial: &Dial| dial.stage == Stage::Asking;
+        let ids_where = |model: &Self, is_it: &dyn Fn(&Dial) -> bool| -> Vec<String> {
+            let dials = model.dials.iter().filter(|(_, dial)| is_it(dial));
+            dials.map(|(id, _)| id.clone()).collect()
+        };
+        for id in ids_where(self, &|dial| asking(dial) && dial.callee == conn) {
+            self.fail_dial(&id);
+            self.end_link(&id);
+        }
+        for id in ids_where(self, &|dial| asking(dial) && dial.dialer == conn) {
             self.fail_dial(&id);
         }
         for stream in self.streams.values_mut() {
-            stream.is_writer_gone |= stream.writer == conn;
+            if stream.writer == conn {
+                stream.is_writer_gone = true;
+                stream.ended_at.get_or_insert(now);
+            }
             stream.is_over |= stream.reader == conn;
         }
+    }
+
+    /// Notes what time alone does: dials that nobody answers fail, and ended
+    /// streams that nobody accepts are forgotten.
+    pub fn pass_time(&mut self, now: Instant) {
+        let late: Vec<_> = self
+            .dials
+            .iter()
+            .filter(|(_, dial)| dial.stage == Stage::Asking && dial.asked_at + DIAL_DEADLINE <= now)
+            .map(|(id, dial)| (id.clone(), dial.asked_at + DIAL_DEADLINE))
+            .collect();
+        for (id, at) in late {
+            self.fail_dial(&id);
+            let stream = self.stream(&id, Direction::Dialer);
+            stream.is_discarded = true;
+            stream.ended_at.get_or_insert(at);
+        }
+        for stream in self.streams.values_mut() {
+            let is_late = |at: Instant| at + quota::UNACCEPTED_DEADLINE <= now;
+            stream.is_over |= !stream.is_accepted && stream.ended_at.is_some_and(is_late);
+        }
+    }
+
+    /// Notes that a dial was refused at once.
+    pub fn forget_dial(&mut self, id: &str) {
+        self.dials.remove(id);
+        self.streams.remove(&(id.to_owned(), Direction::Dialer));
+        self.streams.remove(&(id.to_owned(), Direction::Listener));
+    }
+
+    /// Forgets links of which nothing is left and nobody waits for.
+    pub fn prune(&mut self) {
+        let dead: Vec<_> = self
+            .dials
+            .iter()
+            .filter(|(id, dial)| dial.is_answered && !self.is_link_alive(id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in dead {
+            self.forget_dial(&id);
+        }
+    }
+
+    /// Returns what has to wait in the broker.
+    pub fn waiting_bytes(&self) -> usize {
+        self.streams.values().map(Stream::waiting_bytes).sum()
     }
 }
 
 impl Stream {
-    /// Returns what waits for the reader by the broker's measure, unless it was
-    /// thrown away.
+    /// Returns what waits for the reader, by the broker's measure.
     pub fn waiting_bytes(&self) -> usize {
+        if self.is_over || self.is_discarded {
+            return 0;
+        }
         let waiting = self.sent[self.arrived..].iter();
         waiting.map(|len| len + quota::CHUNK_OVERHEAD_BYTES).sum()
     }
 
-    /// Returns whether the writer may write, as far as anybody outside can tell.
+    /// Returns whether its reader has heard of the end or will never hear of it.
+    pub fn is_done(&self) -> bool {
+        self.is_over || self.reader_end.is_some()
+    }
+
+    /// Returns whether the writer has not ended, left or lost it.
     pub fn is_open(&self) -> bool {
-        self.writer_end.is_none() && !self.is_writer_gone && !self.is_over
+        self.ended_at.is_none() && !self.is_done()
     }
 
     /// Notes an end that its reader was told of.
@@ -210,7 +314,7 @@ impl Stream {
             panic!("{name:?} ended cleanly, and its writer did not: {self:?}")
         };
         if text == Cut::PeerDisconnected.text() {
-            assert!(self.is_writer_gone, "{name:?}: {text}");
+            assert!(self.is_writer_gone && self.writer_end.is_none(), "{name:?}: {text}");
             assert!(is_complete, "{name:?} lost what was sent before the disconnect");
         } else {
             let is_cut = Cut::ALL.iter().any(|cut| cut.text() == text);

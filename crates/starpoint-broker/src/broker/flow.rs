@@ -69,6 +69,12 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     fn send_control(&mut self, conn: ConnId, control: Control) {
+        if let Control::Ask(link, _) = &control
+            && !self.links.contains_key(link)
+        {
+            // The dial was over before its callee could hear of it.
+            return;
+        }
         let bytes = control.weight();
         let command = match control {
             Control::Reply(ack, reply) => Command::Reply { conn, ack, reply },

@@ -29,7 +29,11 @@ const TABLE: [(&str, Side, &[&str]); 9] = [
     (
         "starpoint-server",
         Side::Relay,
-        &["starpoint-broker", "starpoint-wire"],
+        &[
+            "starpoint-broker",
+            "starpoint-test-support",
+            "starpoint-wire",
+        ],
     ),
     (
         "starpoint",

@@ -176,6 +176,20 @@ fn r_dial_6_a_late_refusal_ends_what_is_left() {
 }
 
 #[test]
+fn r_dial_6_a_callee_is_not_asked_to_take_what_is_over() {
+    let mut star = Star::open();
+    let (a, b) = (star.joined(1), star.joined(2));
+    star.stop_reading(b);
+    for number in 0..=quota::WINDOW_PACKETS {
+        star.ask(a, dial(&address(1), &address(2), &number.to_string()));
+    }
+    star.disconnect(a);
+    star.advance(quota::UNACCEPTED_DEADLINE);
+    assert_eq!(star.gauges().links, 0);
+    assert_eq!(asked(&star.read_on(b)), None, "one waited");
+}
+
+#[test]
 fn r_dial_7_a_dial_id_in_use_is_refused_at_both_sides() {
     let mut star = Star::open();
     let (a, b, c) = (star.joined(1), star.joined(2), star.joined(3));
