@@ -4,9 +4,6 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use starpoint_wire::{AddressRule, limits};
 
-#[expect(unused_imports, reason = "for links")]
-use crate::quota;
-
 /// Whether a peer has to prove that an address is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
@@ -24,8 +21,9 @@ pub struct Config {
     /// Default [`AddressRule::AnyMultiaddr`].
     pub address_rule: AddressRule,
     /// Time between two announcements of one peer to another. Default
-    /// [`limits::ANNOUNCE_INTERVAL`]; kept between [`quota::MIN_ANNOUNCE_INTERVAL`]
-    /// and [`quota::MAX_ANNOUNCE_INTERVAL`].
+    /// [`limits::ANNOUNCE_INTERVAL`]; kept between
+    /// [`MIN_ANNOUNCE_INTERVAL`](crate::quota::MIN_ANNOUNCE_INTERVAL) and
+    /// [`MAX_ANNOUNCE_INTERVAL`](crate::quota::MAX_ANNOUNCE_INTERVAL).
     pub announce_interval: Duration,
     /// Most connections that may have joined at once. Default 10 000.
     pub max_peers: NonZeroUsize,

@@ -19,6 +19,28 @@ pub(crate) struct Seq(pub(crate) u64);
 pub(crate) struct Registration {
     pub(crate) conn: ConnId,
     pub(crate) address: PeerAddress,
+    /// The address in both spellings: it is read far more often than written.
+    ipfs: Box<str>,
+    p2p: Box<str>,
+}
+
+impl Registration {
+    fn new(conn: ConnId, address: PeerAddress) -> Self {
+        Self {
+            conn,
+            ipfs: address.spelled(PeerSpelling::Ipfs).into(),
+            p2p: address.spelled(PeerSpelling::P2p).into(),
+            address,
+        }
+    }
+
+    /// Returns the address for a reader of `spelling`.
+    pub(crate) fn spelled(&self, spelling: PeerSpelling) -> String {
+        match spelling {
+            PeerSpelling::Ipfs => self.ipfs.clone().into(),
+            PeerSpelling::P2p => self.p2p.clone().into(),
+        }
+    }
 }
 
 /// All registered addresses.
@@ -48,7 +70,7 @@ impl Directory {
             self.by_peer.entry(peer).or_default().insert(seq);
         }
         self.by_key.insert(address.key().clone(), seq);
-        self.by_seq.insert(seq, Registration { conn, address });
+        self.by_seq.insert(seq, Registration::new(conn, address));
         seq
     }
 
@@ -110,10 +132,7 @@ impl Directory {
     ) -> Vec<String> {
         let newest = self.by_seq.values().rev();
         let newest = newest.filter(|r| r.conn != than && r.address.is_announceable());
-        let mut addresses: Vec<_> = newest
-            .take(limit)
-            .map(|r| r.address.spelled(spelling))
-            .collect();
+        let mut addresses: Vec<_> = newest.take(limit).map(|r| r.spelled(spelling)).collect();
         addresses.reverse();
         addresses
     }

@@ -50,9 +50,15 @@ pub const MAX_CHALLENGES: usize = 16;
 pub const MAX_FAILED_ANSWERS: u32 = 8;
 /// Most dials and dialed connections of one connection, either side (R-LIMIT-7).
 pub const MAX_LINKS: usize = 512;
+/// Most dials and dialed connections between two connections (R-LIMIT-10), so that
+/// no one peer can take all that another may have.
+pub const MAX_LINKS_OF_PAIR: usize = 256;
 
 /// Most addresses in the answer to a join; the newest (R-PEER-4).
-pub const MAX_JOIN_LIST: usize = 1024;
+///
+/// A transport keeps a buffer as large as the largest thing that it ever sent, for
+/// as long as it lives.
+pub const MAX_JOIN_LIST: usize = 128;
 /// Most connections that are told of a new peer at once (R-PEER-5).
 pub const MAX_IMMEDIATE_NOTICES: usize = 256;
 /// Shortest time between two announcements of one peer to another.

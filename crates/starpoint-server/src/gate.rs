@@ -33,6 +33,9 @@ const LARGE_FRAME_BYTES: u64 = 16 * 1024;
 /// mask is zero.
 const PING_FRAME: [u8; 7] = [0x81, 0x81, 0, 0, 0, 0, b'2'];
 const PONG_FRAME: [u8; 7] = [0x81, 0x81, 0, 0, 0, 0, b'3'];
+/// A masked close frame with the status 1001, going away, as a client sends it.
+/// Reading it makes the WebSocket answer and end in good order.
+const CLOSE_FRAME: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
 /// Memory for messages that are large, shared by all sessions.
 #[derive(Clone, Debug)]
@@ -72,6 +75,7 @@ pub(crate) struct Gate<S> {
     inbound: FrameWalker,
     outbound: FrameWalker,
     room: Room,
+    is_close_read: bool,
 }
 
 /// Room for the large frame that is being read.
@@ -101,6 +105,7 @@ impl<S> Gate<S> {
             inbound: FrameWalker::default(),
             outbound: FrameWalker::default(),
             room: Room::None,
+            is_close_read: false,
         }
     }
 
@@ -125,6 +130,14 @@ impl<S> Gate<S> {
             Poll::Pending
         } else {
             Poll::Ready(Border::Read)
+        }
+    }
+
+    /// Ends what is read: with a close frame where one may stand, or else at once.
+    fn read_close(&mut self, buf: &mut ReadBuf<'_>) {
+        let may_stand = self.inbound.is_between_messages() && buf.remaining() >= CLOSE_FRAME.len();
+        if may_stand && !std::mem::replace(&mut self.is_close_read, true) {
+            buf.put_slice(&CLOSE_FRAME);
         }
     }
 
@@ -206,7 +219,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
         let this = self.get_mut();
         match ready!(this.poll_border(cx)) {
             Border::Read => {}
-            Border::End => return Poll::Ready(Ok(())),
+            Border::End => {
+                this.read_close(buf);
+                return Poll::Ready(Ok(()));
+            }
             Border::Heartbeat => {
                 // The reader asks for far more than seven bytes at a border.
                 if buf.remaining() >= this.heartbeat.len() {
@@ -226,6 +242,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                     // A close or a vouch has to reach a reader that waits for bytes.
                     this.session.register_reader(cx);
                     if this.session.is_closing() {
+                        this.read_close(buf);
                         return Poll::Ready(Ok(()));
                     }
                     return Poll::Pending;

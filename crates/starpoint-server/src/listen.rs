@@ -42,6 +42,8 @@ pub(crate) struct Acceptor {
     pub(crate) tasks: TaskTracker,
     /// No more connections are accepted, and idle ones are closed.
     pub(crate) drain: CancellationToken,
+    /// Connections end, wherever they are.
+    pub(crate) end: CancellationToken,
 }
 
 impl Acceptor {
@@ -49,7 +51,8 @@ impl Acceptor {
     pub(crate) async fn run(self, listener: TcpListener) {
         while let Some((stream, addr, permit)) = self.next(&listener).await {
             let connection = self.clone().serve(stream, addr, permit);
-            self.tasks.spawn(connection);
+            let end = self.end.clone();
+            self.tasks.spawn(end.run_until_cancelled_owned(connection));
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use starpoint_broker::ConnId;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::session::{Event, Session};
 
@@ -19,6 +19,9 @@ use crate::session::{Event, Session};
 pub(crate) struct Registry {
     events: mpsc::UnboundedSender<Event>,
     last_conn: AtomicU64,
+    /// One permit for each session that began with long polling: these do not end
+    /// with a connection.
+    polling: Arc<Semaphore>,
     known: Mutex<Known>,
 }
 
@@ -30,18 +33,29 @@ struct Known {
 }
 
 impl Registry {
-    pub(crate) fn new(events: mpsc::UnboundedSender<Event>) -> Self {
+    pub(crate) fn new(events: mpsc::UnboundedSender<Event>, max_polling: usize) -> Self {
         Self {
             events,
             last_conn: AtomicU64::new(0),
+            polling: Arc::new(Semaphore::new(max_polling)),
             known: Mutex::default(),
         }
     }
 
-    /// Begins a session.
+    /// Begins a session that lives with its WebSocket.
     pub(crate) fn begin(&self) -> Arc<Session> {
+        self.add(None)
+    }
+
+    /// Begins a session with long polling; `None` when there are as many as may be.
+    pub(crate) fn begin_polling(&self) -> Option<Arc<Session>> {
+        let room = self.polling.clone().try_acquire_owned().ok()?;
+        Some(self.add(Some(room)))
+    }
+
+    fn add(&self, room: Option<OwnedSemaphorePermit>) -> Arc<Session> {
         let conn = ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1);
-        let session = Session::new(conn, self.events.clone());
+        let session = Session::new(conn, self.events.clone(), room);
         self.known().by_conn.insert(conn, Arc::downgrade(&session));
         session
     }
@@ -68,7 +82,15 @@ impl Registry {
         known.by_sid.retain(|_, session| session.strong_count() > 0);
     }
 
-    /// Closes every session, those included that the star has never heard of.
+    /// Ends every session, those included that the star has never heard of, when
+    /// what was sent to it is written.
+    pub(crate) fn finish_all(&self) {
+        for session in self.sessions() {
+            session.finish();
+        }
+    }
+
+    /// Ends every session now.
     pub(crate) fn close_all(&self) {
         for session in self.sessions() {
             session.close();

@@ -33,6 +33,8 @@ const REQUEST_QUEUE: usize = 64;
 const CONNECTIONS_PER_PEER: usize = 2;
 /// TCP connections beside those of the peers.
 const SPARE_CONNECTIONS: usize = 256;
+/// Most TCP connections, whatever the settings say.
+const MAX_CONNECTIONS: usize = 1 << 24;
 /// Memory for large messages that are being received or relayed.
 const LARGE_MESSAGES_BYTES: usize = 256 * 1024 * 1024;
 /// Time between two looks at the sessions.
@@ -183,10 +185,16 @@ struct Running {
     registry: Arc<Registry>,
     acceptor: Acceptor,
     star: mpsc::Sender<Request>,
+    max_connections: usize,
     /// Tasks that live as long as the star.
     core: JoinSet<()>,
-    /// Tasks of connections.
-    connections: TaskTracker,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.acceptor.end.cancel();
+        self.registry.close_all();
+    }
 }
 
 impl Running {
@@ -202,7 +210,11 @@ impl Running {
         };
         let mut core = JoinSet::new();
         core.spawn(Star::new(broker, inbox, requests).run());
-        let registry = Arc::new(Registry::new(events));
+        let max_connections = config.max_peers.get().saturating_mul(CONNECTIONS_PER_PEER);
+        let max_connections = max_connections
+            .saturating_add(SPARE_CONNECTIONS)
+            .min(MAX_CONNECTIONS);
+        let registry = Arc::new(Registry::new(events, max_connections));
         let connections = TaskTracker::new();
         let app = App {
             registry: registry.clone(),
@@ -212,21 +224,20 @@ impl Running {
             max_message_bytes: config.max_message_bytes,
             tasks: connections.clone(),
         };
-        let max_connections = config.max_peers.get().saturating_mul(CONNECTIONS_PER_PEER);
-        let permits = max_connections.saturating_add(SPARE_CONNECTIONS);
         let acceptor = Acceptor {
             router: http::router(app, config.metrics),
             tls: server.tls.as_ref().map(|(_, acceptor)| acceptor.clone()),
-            permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(max_connections)),
             tasks: connections.clone(),
             drain: shutdown.drain.clone(),
+            end: CancellationToken::new(),
         };
         Self {
             registry,
             acceptor,
             star,
+            max_connections,
             core,
-            connections,
         }
     }
 
@@ -275,13 +286,19 @@ impl Running {
         if self.star.send(Request::Cut(reply)).await.is_ok() {
             report.streams_cut = cut.await.unwrap_or_default();
         }
-        self.registry.close_all();
-        self.connections.close();
+        self.registry.finish_all();
         tokio::select! {
-            _ = tokio::time::timeout(CLOSE_DEADLINE, self.connections.wait()) => {}
+            _ = tokio::time::timeout(CLOSE_DEADLINE, self.all_closed()) => {}
             () = shutdown.cut.cancelled() => {}
         }
         self.core.shutdown().await;
         report
+    }
+
+    /// Waits until every connection has given its permit back.
+    async fn all_closed(&self) {
+        let all = u32::try_from(self.max_connections).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _ = self.acceptor.permits.acquire_many(all).await;
     }
 }

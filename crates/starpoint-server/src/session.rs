@@ -61,11 +61,14 @@ pub(crate) enum Event {
 pub(crate) struct Session {
     pub(crate) conn: ConnId,
     events: mpsc::UnboundedSender<Event>,
+    _room: Option<OwnedSemaphorePermit>,
     stage: Mutex<Stage>,
     /// Bytes of calls that the star has not handled.
     inbox_bytes: AtomicUsize,
     is_inbox_full: AtomicBool,
     is_paused: AtomicBool,
+    /// Nothing more is read; the transport ends when it has written what it has.
+    is_finishing: AtomicBool,
     is_closing: AtomicBool,
     is_vouched: AtomicBool,
     is_progress_told: AtomicBool,
@@ -99,15 +102,22 @@ struct Liveness {
 }
 
 impl Session {
-    pub(crate) fn new(conn: ConnId, events: mpsc::UnboundedSender<Event>) -> Arc<Self> {
+    /// Creates a session. It keeps `room`, if it needs any, for as long as it lives.
+    pub(crate) fn new(
+        conn: ConnId,
+        events: mpsc::UnboundedSender<Event>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Arc<Self> {
         let now = Instant::now();
         Arc::new(Self {
             conn,
             events,
+            _room: room,
             stage: Mutex::new(Stage::Silent),
             inbox_bytes: AtomicUsize::new(0),
             is_inbox_full: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
+            is_finishing: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             is_vouched: AtomicBool::new(false),
             is_progress_told: AtomicBool::new(false),
@@ -194,10 +204,27 @@ impl Session {
 
     /// Returns whether the client is not to be read now.
     pub(crate) fn is_held(&self) -> bool {
-        self.is_paused.load(Ordering::Acquire) || self.is_inbox_full.load(Ordering::Acquire)
+        self.is_paused.load(Ordering::Acquire)
+            || self.is_inbox_full.load(Ordering::Acquire)
+            || self.is_finishing.load(Ordering::Acquire)
     }
 
-    /// Makes the transport end as soon as what it holds is written.
+    /// Makes the transport end when what it was given is written, or when that
+    /// takes too long. Nothing more may be given to it.
+    pub(crate) fn finish(&self) {
+        self.is_finishing.store(true, Ordering::Release);
+        self.close_if_finished();
+    }
+
+    fn close_if_finished(&self) {
+        let is_written = self.written_packets.load(Ordering::Acquire)
+            >= self.sent_packets.load(Ordering::Acquire);
+        if is_written && self.is_finishing.load(Ordering::Acquire) && !self.is_closing() {
+            self.close();
+        }
+    }
+
+    /// Makes the transport end now.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
         self.wake();
@@ -268,6 +295,7 @@ impl Session {
         self.written_packets.fetch_add(packets, Ordering::AcqRel);
         self.written_bytes.fetch_add(bytes, Ordering::AcqRel);
         self.tell_progress();
+        self.close_if_finished();
     }
 
     /// Notes that the transport has written all that it was given up to a mark of
@@ -276,6 +304,7 @@ impl Session {
         self.written_packets.fetch_max(mark, Ordering::AcqRel);
         self.written_bytes.fetch_add(bytes, Ordering::AcqRel);
         self.tell_progress();
+        self.close_if_finished();
     }
 
     fn tell_progress(&self) {
@@ -325,6 +354,10 @@ impl Session {
     /// packet for a sign of life. A client that began a large message and does not
     /// go on is closed.
     pub(crate) fn watch(&self, now: Instant) {
+        if self.is_finishing.load(Ordering::Acquire) {
+            // What is not written by now is not read by the client either.
+            return self.close();
+        }
         let is_held = self.is_held();
         let mut liveness = lock(&self.liveness);
         let is_silent = now.saturating_duration_since(liveness.heartbeat) >= VOUCH_AFTER;

@@ -279,10 +279,10 @@ impl Star {
         }
     }
 
-    /// Closes a client's transport and forgets it.
+    /// Forgets a client and ends its transport when what was sent is written.
     fn end(&mut self, conn: ConnId) {
         if let Some(client) = self.clients.get(&conn) {
-            client.session.close();
+            client.session.finish();
         }
         self.forget(conn, Instant::now());
     }

@@ -140,6 +140,12 @@ mod tests {
     }
 
     #[test]
+    fn r_limit_2_a_dial_id_has_at_most_256_bytes() {
+        assert!(DialId::parse(&"é".repeat(128)).is_some());
+        assert!(DialId::parse(&"é".repeat(129)).is_none());
+    }
+
+    #[test]
     fn streams_without_a_direction_do_not_parse() {
         for bad in ["", ".", "x", ".dialer", "x.", "x.dialers", "x.Dialer"] {
             assert!(StreamId::parse(bad).is_none(), "{bad}");

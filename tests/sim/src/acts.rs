@@ -122,8 +122,6 @@ impl World {
 
     /// Joins with what gets the address.
     fn join_as(&mut self, conn: ConnId, address: &str, proof: String) {
-        let owned = self.model.registered.iter().filter(|(_, owner)| *owner == conn);
-        assert!(owned.count() <= quota::MAX_ADDRESSES);
         let client = self.clients.get_mut(&conn).expect("who joins is here");
         client.address = Some(address.to_owned());
         let is_modern = client.is_modern;
@@ -136,7 +134,11 @@ impl World {
     /// One step of a join, with a right or a wrong proof.
     fn join_with_proof(&mut self, conn: ConnId, address: &str) {
         let client = self.clients.get_mut(&conn).expect("who joins is here");
-        if client.pending.values().any(|call| matches!(call, Expected::Challenge(..))) {
+        if client
+            .pending
+            .values()
+            .any(|call| matches!(call, Expected::Challenge(..)))
+        {
             return;
         }
         let identity = &self.identities[client.identity];
@@ -154,11 +156,15 @@ impl World {
                     true => Refusal::SignatureInvalid,
                     false => Refusal::TooManyAttempts,
                 };
-                (identity.sign(&format!("{nonce}!")), Expected::Refused(refusal.text()))
+                (
+                    identity.sign(&format!("{nonce}!")),
+                    Expected::Refused(refusal.text()),
+                )
             }
-            (Some(_), 1) | (None, 1..8) => {
-                (identity.public_key.clone(), Expected::Challenge(address.to_owned(), self.now))
-            }
+            (Some(_), 1) | (None, 1..8) => (
+                identity.public_key.clone(),
+                Expected::Challenge(address.to_owned(), self.now),
+            ),
             (Some((nonce, _)), _) => {
                 let proof = identity.sign(&nonce);
                 return self.join_as(conn, address, proof);
@@ -172,7 +178,10 @@ impl World {
                     return;
                 }
                 let refused = Expected::Refused(Refusal::IdMismatch.text());
-                let call = ClientCall::Join { address: victim, proof: thief };
+                let call = ClientCall::Join {
+                    address: victim,
+                    proof: thief,
+                };
                 return self.ask(conn, call, refused);
             }
         };
@@ -187,7 +196,11 @@ impl World {
     fn leave(&mut self, conn: ConnId) {
         let address = self.own_address(conn);
         let client = self.clients.get_mut(&conn).expect("who leaves is here");
-        if client.pending.values().any(|call| matches!(call, Expected::Challenge(..))) {
+        if client
+            .pending
+            .values()
+            .any(|call| matches!(call, Expected::Challenge(..)))
+        {
             return;
         }
         client.nonces.remove(&address);
@@ -195,7 +208,9 @@ impl World {
             true => Expected::Done,
             false => Expected::Refused(Refusal::NotAuthorized.text()),
         };
-        self.model.registered.retain(|owned| *owned != (address.clone(), conn));
+        if expected == Expected::Done {
+            self.model.unregister(&address);
+        }
         let address = self.spelled(conn, &address);
         self.ask(conn, ClientCall::Leave { address }, expected);
     }
@@ -231,7 +246,10 @@ impl World {
         };
         let busy = |world: &Self| {
             let refusals = &world.counters().refusals;
-            refusals.get(&Refusal::TooManyDials).copied().unwrap_or_default()
+            refusals
+                .get(&Refusal::TooManyDials)
+                .copied()
+                .unwrap_or_default()
         };
         let before = busy(self);
         self.ask(conn, call, expected);
@@ -264,7 +282,11 @@ impl World {
         };
         let other = if dialer == conn { callee } else { dialer };
         let address_of = |conn| {
-            let found = self.model.registered.iter().find(|(_, owner)| *owner == conn);
+            let found = self
+                .model
+                .registered
+                .values()
+                .find(|(_, owner)| *owner == conn);
             found.map(|(address, _)| address.clone())
         };
         let (Some(from), Some(to)) = (address_of(conn), address_of(other)) else {
@@ -274,7 +296,11 @@ impl World {
             return;
         }
         let expected = Expected::Refused(Refusal::DuplicateDialId.text());
-        let call = ClientCall::Dial { from, to, dial_id: id };
+        let call = ClientCall::Dial {
+            from,
+            to,
+            dial_id: id,
+        };
         self.ask(conn, call, expected);
     }
 
@@ -297,7 +323,11 @@ impl World {
     }
 
     /// Streams of the newest dials that a connection reads or writes.
-    fn streams_of(&self, conn: ConnId, is_it: impl Fn(&StreamName, bool) -> bool) -> Vec<StreamName> {
+    fn streams_of(
+        &self,
+        conn: ConnId,
+        is_it: impl Fn(&StreamName, bool) -> bool,
+    ) -> Vec<StreamName> {
         let newest = self.model.streams.iter().rev().take(600);
         newest
             .filter(|(name, stream)| {
@@ -310,8 +340,9 @@ impl World {
 
     fn accept(&mut self, conn: ConnId) {
         let streams = &self.model.streams;
-        let unread =
-            self.streams_of(conn, |name, is_reader| is_reader && !streams[name].is_accepted);
+        let unread = self.streams_of(conn, |name, is_reader| {
+            is_reader && !streams[name].is_accepted
+        });
         for name in unread {
             let stage = self.model.dials[&name.0].stage;
             if name.1 == Direction::Listener && stage == Stage::Open && !self.one_of(20) {
@@ -324,9 +355,11 @@ impl World {
         let is_valid = self.model.streams.get(name).is_some_and(|stream| {
             let is_early =
                 name.1 == Direction::Listener && self.model.dials[&name.0].stage != Stage::Open;
-            stream.reader == conn && !is_early && self.model.is_link_alive(&name.0)
+            stream.reader == conn && !is_early && !stream.is_done()
         });
-        let call = ClientCall::StreamAccept { stream: stream_id(name) };
+        let call = ClientCall::StreamAccept {
+            stream: stream_id(name),
+        };
         let is_stray = self.stream_call(conn, call);
         self.judge(is_valid, is_stray, name);
         if !is_stray {
@@ -368,7 +401,10 @@ impl World {
         self.settle();
         let stream = self.model.stream(&name.0, name.1);
         let must_wait = !is_stray && stream.waiting_bytes() > quota::STREAM_HIGH_BYTES;
-        assert!(!must_wait || self.clients[&conn].is_paused, "{name:?} is read on");
+        assert!(
+            !must_wait || self.clients[&conn].is_paused,
+            "{name:?} is read on"
+        );
     }
 
     fn may_write(&self, conn: ConnId, name: &StreamName) -> bool {
@@ -393,7 +429,10 @@ impl World {
             false => StreamEnd::Clean,
         };
         let is_valid = self.may_write(conn, name);
-        let call = ClientCall::StreamError { stream: stream_id(name), end: end.clone() };
+        let call = ClientCall::StreamError {
+            stream: stream_id(name),
+            end: end.clone(),
+        };
         let is_stray = self.stream_call(conn, call);
         self.judge(is_valid, is_stray, name);
         if !is_stray {
@@ -408,14 +447,22 @@ impl World {
     /// Does to a stream what only another may do.
     fn meddle(&mut self, conn: ConnId) {
         let streams = self.model.streams.iter().rev().take(20);
-        let foreign: Vec<_> = streams.map(|(name, stream)| (name.clone(), stream.reader == conn)).collect();
+        let foreign: Vec<_> = streams
+            .map(|(name, stream)| (name.clone(), stream.reader == conn))
+            .collect();
         for (name, is_reader) in foreign {
             let is_mine = self.model.streams[&name].writer == conn;
             let stream = stream_id(&name);
             let call = match (is_reader, is_mine) {
-                (true, _) => ClientCall::StreamQueue { stream, payload: Bytes::from_static(b"x") },
+                (true, _) => ClientCall::StreamQueue {
+                    stream,
+                    payload: Bytes::from_static(b"x"),
+                },
                 (_, true) => ClientCall::StreamAccept { stream },
-                (false, false) => ClientCall::StreamError { stream, end: StreamEnd::Clean },
+                (false, false) => ClientCall::StreamError {
+                    stream,
+                    end: StreamEnd::Clean,
+                },
             };
             let is_stray = self.stream_call(conn, call);
             assert!(is_stray, "{conn:?} got hold of {name:?}");
@@ -428,7 +475,10 @@ impl World {
         let is_right = is_valid != is_stray || (is_stray && self.is_vague());
         let stream = self.model.streams.get(name);
         let dial = self.model.dials.get(&name.0);
-        assert!(is_right, "valid: {is_valid}, stray: {is_stray}: {name:?} {stream:?} {dial:?}");
+        assert!(
+            is_right,
+            "valid: {is_valid}, stray: {is_stray}: {name:?} {stream:?} {dial:?}"
+        );
     }
 }
 

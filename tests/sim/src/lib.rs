@@ -7,7 +7,7 @@
 //! asks for is held against it.
 //!
 //! Reading order: [`client`] is one connection with its transport, [`model`] what
-//! should be, [`world`] the driver and its checks, [`acts`] what clients do.
+//! should be, [`world`] the driver and its checks, `acts` what clients do.
 
 #![deny(missing_docs)]
 
@@ -30,7 +30,7 @@ pub fn with_seeds(fixed: &[u64], play: impl Fn(u64)) {
         .ok()
         .and_then(|count| count.parse().ok())
         .unwrap_or(0);
-    for seed in [1029] {let _=(fixed,more);
+    for seed in fixed.iter().copied().chain(1_000..1_000 + more) {
         let on_failure = Seed(seed);
         play(seed);
         std::mem::forget(on_failure);

@@ -71,7 +71,10 @@ pub struct Dial {
 #[derive(Debug, Default)]
 pub struct Model {
     /// Registered addresses in canonical spelling with their owners, oldest first.
-    pub registered: Vec<(String, ConnId)>,
+    pub registered: BTreeMap<u64, (String, ConnId)>,
+    /// Where each address stands in `registered`.
+    pub places: BTreeMap<String, u64>,
+    last_place: u64,
     /// All dials that ever were.
     pub dials: BTreeMap<String, Dial>,
     /// All streams that ever were.
@@ -83,8 +86,8 @@ pub struct Model {
 impl Model {
     /// Returns who has an address.
     pub fn owner(&self, address: &str) -> Option<ConnId> {
-        let found = self.registered.iter().find(|(other, _)| other == address);
-        found.map(|(_, conn)| *conn)
+        let place = self.places.get(address)?;
+        self.registered.get(place).map(|(_, conn)| *conn)
     }
 
     /// Registers an address; returns who had it.
@@ -93,38 +96,57 @@ impl Model {
         if old == Some(conn) {
             return None;
         }
-        self.registered.retain(|(other, _)| other != address);
-        self.registered.push((address.to_owned(), conn));
+        self.unregister(address);
+        self.last_place += 1;
+        self.places.insert(address.to_owned(), self.last_place);
+        self.registered
+            .insert(self.last_place, (address.to_owned(), conn));
         old
+    }
+
+    /// Frees an address.
+    pub fn unregister(&mut self, address: &str) {
+        if let Some(place) = self.places.remove(address) {
+            self.registered.remove(&place);
+        }
     }
 
     /// Returns the answer to a join: the newest addresses of others.
     pub fn others(&self, than: ConnId, is_modern: bool) -> Vec<String> {
-        let mut others: Vec<_> = self
+        let newest = self
             .registered
-            .iter()
-            .filter(|(_, conn)| *conn != than)
+            .values()
+            .rev()
+            .filter(|(_, conn)| *conn != than);
+        let mut others: Vec<_> = newest
+            .take(quota::MAX_JOIN_LIST)
             .map(|(address, _)| match is_modern {
                 true => respelled(address),
                 false => address.clone(),
             })
             .collect();
-        let surplus = others.len().saturating_sub(quota::MAX_JOIN_LIST);
-        others.drain(..surplus);
+        others.reverse();
         others
     }
 
     /// Returns whom a dial means.
     pub fn callee(&self, to: &str) -> Option<ConnId> {
         self.owner(to).or_else(|| {
-            let mut newest_first = self.registered.iter().rev();
+            let mut newest_first = self.registered.values().rev();
             let found = newest_first.find(|(other, _)| peer_of(other) == peer_of(to));
             found.map(|(_, conn)| *conn)
         })
     }
 
     /// Notes a dial that the star has taken, with its two streams.
-    pub fn begin_dial(&mut self, id: &str, dialer: ConnId, callee: ConnId, ack: AckId, now: Instant) {
+    pub fn begin_dial(
+        &mut self,
+        id: &str,
+        dialer: ConnId,
+        callee: ConnId,
+        ack: AckId,
+        now: Instant,
+    ) {
         let dial = Dial {
             dialer,
             callee,
@@ -134,7 +156,10 @@ impl Model {
             refusal: None,
             is_answered: false,
         };
-        assert!(self.dials.insert(id.to_owned(), dial).is_none(), "{id} twice");
+        assert!(
+            self.dials.insert(id.to_owned(), dial).is_none(),
+            "{id} twice"
+        );
         for (direction, writer, reader) in [
             (Direction::Dialer, dialer, callee),
             (Direction::Listener, callee, dialer),
@@ -199,15 +224,23 @@ impl Model {
 
     /// Returns whether the broker has to know of a link.
     pub fn is_link_alive(&self, id: &str) -> bool {
-        [Direction::Dialer, Direction::Listener].iter().any(|direction| {
-            let stream = self.streams.get(&(id.to_owned(), *direction));
-            stream.is_some_and(|stream| !stream.is_done())
-        })
+        [Direction::Dialer, Direction::Listener]
+            .iter()
+            .any(|direction| {
+                let stream = self.streams.get(&(id.to_owned(), *direction));
+                stream.is_some_and(|stream| !stream.is_done())
+            })
     }
 
     /// Notes that a connection is gone.
     pub fn disconnect(&mut self, conn: ConnId, now: Instant) {
-        self.registered.retain(|(_, owner)| *owner != conn);
+        self.registered.retain(|_, (address, owner)| {
+            let is_gone = *owner == conn;
+            if is_gone {
+                self.places.remove(address);
+            }
+            !is_gone
+        });
         let asking = |dial: &Dial| dial.stage == Stage::Asking;
         let ids_where = |model: &Self, is_it: &dyn Fn(&Dial) -> bool| -> Vec<String> {
             let dials = model.dials.iter().filter(|(_, dial)| is_it(dial));
@@ -314,8 +347,14 @@ impl Stream {
             panic!("{name:?} ended cleanly, and its writer did not: {self:?}")
         };
         if text == Cut::PeerDisconnected.text() {
-            assert!(self.is_writer_gone && self.writer_end.is_none(), "{name:?}: {text}");
-            assert!(is_complete, "{name:?} lost what was sent before the disconnect");
+            assert!(
+                self.is_writer_gone && self.writer_end.is_none(),
+                "{name:?}: {text}"
+            );
+            assert!(
+                is_complete,
+                "{name:?} lost what was sent before the disconnect"
+            );
         } else {
             let is_cut = Cut::ALL.iter().any(|cut| cut.text() == text);
             assert!(is_cut, "{name:?}: {text} is nobody's");

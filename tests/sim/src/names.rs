@@ -40,7 +40,10 @@ impl Identity {
 
     /// Returns its address at a port, as original peers spell it.
     pub fn address(&self, port: u16) -> String {
-        format!("/ip4/10.0.0.1/tcp/{port}/ws/p2p-websocket-star/ipfs/{}", self.id)
+        format!(
+            "/ip4/10.0.0.1/tcp/{port}/ws/p2p-websocket-star/ipfs/{}",
+            self.id
+        )
     }
 }
 

@@ -102,7 +102,10 @@ impl World {
     /// Returns whether a stream may have ended in a way that only the broker knows
     /// of: its reader was given up and has not heard of it.
     pub(crate) fn is_vague(&self) -> bool {
-        self.broker.counters().cuts.contains_key(&Cut::ReaderStalled)
+        self.broker
+            .counters()
+            .cuts
+            .contains_key(&Cut::ReaderStalled)
     }
 
     pub(crate) fn connect(&mut self, client: Client) -> ConnId {
@@ -230,17 +233,28 @@ impl World {
         assert_eq!(gauges.paused, paused.count());
         let waiting = self.model.waiting_bytes();
         if self.is_vague() {
-            assert!(gauges.bytes_queued <= waiting, "{} of {waiting}", gauges.bytes_queued);
+            assert!(
+                gauges.bytes_queued <= waiting,
+                "{} of {waiting}",
+                gauges.bytes_queued
+            );
         } else {
             assert_eq!(gauges.bytes_queued, waiting);
-            let alive = self.model.dials.keys().filter(|id| self.model.is_link_alive(id));
+            let alive = self
+                .model
+                .dials
+                .keys()
+                .filter(|id| self.model.is_link_alive(id));
             assert_eq!(gauges.links, alive.count());
         }
     }
 
     fn carry_out(&mut self, command: &Command) {
         if let Some(conn) = command.sends_to() {
-            let client = self.clients.get_mut(&conn).expect("sent to somebody who is here");
+            let client = self
+                .clients
+                .get_mut(&conn)
+                .expect("sent to somebody who is here");
             assert!(!client.is_closed, "sent behind a close: {command:?}");
             client.give(command);
             if client.is_prompt()
@@ -274,7 +288,10 @@ impl World {
     }
 
     fn replied(&mut self, conn: ConnId, ack: AckId, reply: &Reply) {
-        let client = self.clients.get_mut(&conn).expect("who is answered is here");
+        let client = self
+            .clients
+            .get_mut(&conn)
+            .expect("who is answered is here");
         let expected = client.pending.remove(&ack);
         let expected = expected.unwrap_or_else(|| panic!("nobody asked: {ack:?} {reply:?}"));
         match (&expected, reply) {
@@ -329,14 +346,18 @@ impl World {
             ServerEvent::Evicted { address } => {
                 let lost = (conn, canonical(address));
                 let at = self.evicted.iter().position(|expected| *expected == lost);
-                self.evicted.remove(at.unwrap_or_else(|| panic!("{lost:?} was not taken")));
+                self.evicted
+                    .remove(at.unwrap_or_else(|| panic!("{lost:?} was not taken")));
             }
             ServerEvent::StreamAccept(stream) => {
                 let name = (stream.dial.as_str().to_owned(), stream.direction);
                 let writer = self.model.streams.get(&name).map(|stream| stream.writer);
                 // It may have waited until the link was gone.
                 let is_late = writer.is_none() && !self.clients[&conn].is_prompt();
-                assert!(writer == Some(conn) || is_late, "{name:?} is not for {conn:?}");
+                assert!(
+                    writer == Some(conn) || is_late,
+                    "{name:?} is not for {conn:?}"
+                );
             }
             ServerEvent::StreamQueue(stream, chunk) => self.arrived(conn, stream, chunk),
             ServerEvent::StreamError(stream, end) => self.ended(conn, stream, end),
@@ -350,7 +371,10 @@ impl World {
         assert!(!address.contains(other), "{address} is not how it reads");
         if client.is_prompt() {
             let owner = self.model.owner(&canonical(address));
-            assert!(owner.is_some_and(|owner| owner != conn), "{conn:?} told of {owner:?}");
+            assert!(
+                owner.is_some_and(|owner| owner != conn),
+                "{conn:?} told of {owner:?}"
+            );
         }
         if self.keeps_heard {
             self.heard.entry(conn).or_default().push(address.to_owned());
@@ -359,19 +383,35 @@ impl World {
 
     fn arrived(&mut self, conn: ConnId, stream: &StreamId, chunk: &[u8]) {
         let name: StreamName = (stream.dial.as_str().to_owned(), stream.direction);
-        let stream = self.model.streams.get_mut(&name).expect("a stream of a dial");
+        let stream = self
+            .model
+            .streams
+            .get_mut(&name)
+            .expect("a stream of a dial");
         assert_eq!(stream.reader, conn, "{name:?} went to the wrong one");
         assert!(stream.is_accepted, "{name:?} before it was accepted");
         assert_eq!(stream.reader_end, None, "{name:?} behind its end");
         let len = stream.sent.get(stream.arrived);
-        assert_eq!(len, Some(&chunk.len()), "{name:?}, chunk {}", stream.arrived);
-        assert!(chunk == content(&name, stream.arrived, chunk.len()), "{name:?} damaged");
+        assert_eq!(
+            len,
+            Some(&chunk.len()),
+            "{name:?}, chunk {}",
+            stream.arrived
+        );
+        assert!(
+            chunk == content(&name, stream.arrived, chunk.len()),
+            "{name:?} damaged"
+        );
         stream.arrived += 1;
     }
 
     fn ended(&mut self, conn: ConnId, stream: &StreamId, end: &StreamEnd) {
         let name: StreamName = (stream.dial.as_str().to_owned(), stream.direction);
-        let stream = self.model.streams.get_mut(&name).expect("a stream of a dial");
+        let stream = self
+            .model
+            .streams
+            .get_mut(&name)
+            .expect("a stream of a dial");
         assert_eq!(stream.reader, conn, "{name:?} went to the wrong one");
         stream.end(&name, end);
         stream.ended_at.get_or_insert(self.now);
@@ -410,7 +450,7 @@ impl World {
             let has_heard = stream.reader_end.is_some() || stream.ended_at.is_none();
             assert!(!is_read || has_heard, "{name:?} ended unheard: {stream:?}");
             let has_all = stream.arrived == stream.sent.len() || stream.reader_end.is_some();
-            assert!(!is_read || has_all, "{name:?} is stuck: {stream:?} {:?} {:?} {:?}", self.model.dials[&name.0], self.gauges(), self.clients.get(&stream.reader));
+            assert!(!is_read || has_all, "{name:?} is stuck: {stream:?}");
         }
     }
 

@@ -37,7 +37,10 @@ fn a_small_star_where_everybody_reads() {
         let mut world = play(seed, small(), 3_000);
         let counters = world.counters();
         assert!(counters.dials_succeeded > 20, "{counters:?}");
-        assert!(counters.pauses > 0 && counters.takeovers > 0, "{counters:?}");
+        assert!(
+            counters.pauses > 0 && counters.takeovers > 0,
+            "{counters:?}"
+        );
         assert!(counters.bytes_relayed > 1_000_000, "{counters:?}");
         world.leave_all();
     });
@@ -70,7 +73,10 @@ fn a_star_that_challenges() {
         let mut world = play(seed, plan, 3_000);
         let counters = world.counters();
         assert!(counters.joins_succeeded > 20, "{counters:?}");
-        assert!(counters.joins_failed > 5 && counters.takeovers > 0, "{counters:?}");
+        assert!(
+            counters.joins_failed > 5 && counters.takeovers > 0,
+            "{counters:?}"
+        );
         world.leave_all();
     });
 }

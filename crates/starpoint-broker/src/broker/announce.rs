@@ -94,20 +94,18 @@ impl<R: CryptoRng> Broker<R> {
             return;
         }
         let (news, refresh) = (connection.announcer.news, connection.announcer.refresh);
+        let mut old = self.others_after(conn, refresh, news, budget);
+        old.extend(self.others_after(conn, Seq::default(), refresh, budget - old.len()));
         // Half is kept for the old ones, however fast new ones come.
-        let news_budget = budget.div_ceil(2);
+        let news_budget = budget - old.len().min(budget / 2);
         let fresh = self.others_after(conn, news, last, news_budget);
+        old.truncate(budget - fresh.len());
+        let is_all_news = fresh.len() < news_budget;
         let news = fresh
             .last()
             .copied()
-            .filter(|_| fresh.len() == news_budget)
+            .filter(|_| !is_all_news)
             .unwrap_or(last);
-        let mut old = self.others_after(conn, refresh, last, budget - fresh.len());
-        if old.len() < budget - fresh.len() {
-            let rest = budget - fresh.len() - old.len();
-            old.extend(self.others_after(conn, Seq::default(), refresh, rest));
-        }
-        old.retain(|seq| !fresh.contains(seq));
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.announcer.news = news;
             connection.announcer.refresh = old.last().copied().unwrap_or(refresh);
@@ -140,7 +138,7 @@ impl<R: CryptoRng> Broker<R> {
         if registration.conn == conn || !registration.address.is_announceable() {
             return false;
         }
-        let address = registration.address.spelled(connection.spelling);
+        let address = registration.spelled(connection.spelling);
         self.send(conn, Control::Emit(ServerEvent::Peer { address }));
         true
     }

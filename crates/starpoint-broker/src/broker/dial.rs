@@ -80,7 +80,21 @@ impl<R: CryptoRng> Broker<R> {
                 return Err(Refusal::TooManyDials);
             }
         }
+        if self.links_between(conn, callee) >= quota::MAX_LINKS_OF_PAIR {
+            return Err(Refusal::TooManyDials);
+        }
         Ok(())
+    }
+
+    fn links_between(&self, conn: ConnId, other: ConnId) -> usize {
+        let Some(connection) = self.conns.get(&conn) else {
+            return 0;
+        };
+        let links = connection.links.values();
+        links
+            .filter_map(|link| self.links.get(link))
+            .filter(|link| [link.dialer, link.listener].contains(&other))
+            .count()
     }
 
     fn ask(

@@ -25,7 +25,8 @@ impl<R: CryptoRng> Broker<R> {
         };
         // What a listener writes can be read once it has agreed to write.
         let is_early = direction == Direction::Listener && link.phase != Phase::Open;
-        if link.reader(direction) != conn || is_early {
+        let is_done = link.half(direction).is_done();
+        if link.reader(direction) != conn || is_early || is_done {
             return self.stray();
         }
         link.half_mut(direction).is_accepted = true;

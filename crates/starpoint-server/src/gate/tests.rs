@@ -22,7 +22,7 @@ fn rig(protocol: ProtocolVersion) -> Rig {
 
 fn rig_with(protocol: ProtocolVersion, large: LargeMessages) -> Rig {
     let (events, _) = mpsc::unbounded_channel();
-    let session = Session::new(ConnId(1), events);
+    let session = Session::new(ConnId(1), events, None);
     let (client, server) = duplex(1 << 20);
     Rig {
         client,
@@ -160,17 +160,37 @@ async fn nobody_vouches_for_a_silent_client() {
 }
 
 #[tokio::test]
-async fn a_closed_session_reads_as_ended() {
+async fn a_closed_session_reads_as_closed_by_its_client_and_then_as_ended() {
     let Rig {
         client: _client,
         mut gate,
         session,
     } = rig(ProtocolVersion::V4);
-    let reader = tokio::spawn(async move { gate.read(&mut [0; 16]).await });
+    let reader = tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        gate.read_to_end(&mut bytes).await.map(|_| bytes)
+    });
     tokio::task::yield_now().await;
     session.close();
     let read = tokio::time::timeout(Duration::from_secs(10), reader).await;
-    assert_eq!(read.unwrap().unwrap().unwrap(), 0);
+    assert_eq!(read.unwrap().unwrap().unwrap(), CLOSE_FRAME);
+}
+
+#[tokio::test]
+async fn a_finished_session_closes_when_everything_is_written() {
+    let Rig {
+        client: _client,
+        mut gate,
+        session,
+    } = rig(ProtocolVersion::V4);
+    session.sent(2);
+    gate.write_all(b"\x81\x0443[]").await.unwrap();
+    session.finish();
+    assert!(!session.is_closing());
+    gate.write_all(b"\x81\x0443[").await.unwrap();
+    assert!(!session.is_closing());
+    gate.write_all(b"]").await.unwrap();
+    assert!(session.is_closing());
 }
 
 #[tokio::test]

@@ -29,7 +29,9 @@ const SMALL_POST_BYTES: u64 = 16 * 1024;
 
 /// Begins a session.
 pub(super) async fn begin(mut app: App, mut request: Request) -> Response {
-    let session = app.registry.begin();
+    let Some(session) = app.registry.begin_polling() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     request.extensions_mut().insert(session.clone());
     let Ok(response) = app.socketio.call(request).await;
     let (parts, body) = response.into_parts();

@@ -14,6 +14,9 @@ use tokio::{
 };
 
 /// Connections before memory is first looked at, and after.
+///
+/// One in eight leaves a session of long polling behind, which lives until its
+/// heartbeat is missed; the tolerance has room for the few hundred of a run.
 const N_WARM_UP: usize = 500;
 const N_CLOSES: usize = 2_500;
 

@@ -1,4 +1,27 @@
+use starpoint_wire::limits::{MAX_ADDRESS_BYTES, MAX_DIAL_ID_BYTES};
+
 use super::*;
+
+#[test]
+fn r_limit_1_a_huge_address_is_refused() {
+    let mut star = Star::open();
+    let a = star.joined(1);
+    let huge = format!("/dns4/{}/tcp/443/ws", "a".repeat(MAX_ADDRESS_BYTES));
+    let refused = [join(&huge, ""), leave(&huge), dial(&address(1), &huge, "d")];
+    for call in refused {
+        assert_eq!(star.refusal_of(a, call), Refusal::InvalidAddress);
+    }
+}
+
+#[test]
+fn r_limit_2_a_huge_dial_id_is_refused() {
+    let mut star = Star::open();
+    let (a, _) = (star.joined(1), star.joined(2));
+    let longest = "d".repeat(MAX_DIAL_ID_BYTES);
+    let huge = dial(&address(1), &address(2), &format!("{longest}d"));
+    assert_eq!(star.refusal_of(a, huge), Refusal::InvalidDialId);
+    star.dial((a, 1), 2, &longest);
+}
 
 #[test]
 fn r_limit_5_a_connection_has_so_many_addresses() {
@@ -67,10 +90,26 @@ fn r_limit_7_a_connection_has_so_many_links_at_either_side() {
         "others are not full"
     );
 
-    star.tell(dialers[0].0, end("0", DIALER));
-    star.tell(callee, end("0", LISTENER));
+    star.tell(dialers[1].0, end("1", DIALER));
+    star.tell(callee, end("1", LISTENER));
     let more = dial(&address(3), &address(1), "again");
     assert_eq!(star.ask(dialers[1].0, more).1.len(), 2);
+}
+
+#[test]
+fn r_limit_10_one_peer_cannot_take_all_that_another_may_have() {
+    let mut star = Star::open();
+    let (a, b, c) = (star.joined(1), star.joined(2), star.joined(3));
+    for number in 0..quota::MAX_LINKS_OF_PAIR {
+        star.open_link((a, 1), (b, 2), &number.to_string());
+        star.advance(Duration::from_millis(10));
+    }
+    let more = dial(&address(1), &address(2), "more");
+    assert_eq!(star.refusal_of(a, more), Refusal::TooManyDials);
+    let back = dial(&address(2), &address(1), "back");
+    assert_eq!(star.refusal_of(b, back), Refusal::TooManyDials);
+    let other = dial(&address(3), &address(2), "other");
+    assert_eq!(star.ask(c, other).1.len(), 2, "others still get through");
 }
 
 #[test]

@@ -224,3 +224,13 @@ fn r_refuse_3_a_cut_reaches_the_reader_with_its_text() {
 fn end_call() -> ClientCall {
     end("d", LISTENER)
 }
+
+#[test]
+fn r_stream_9_who_accepts_too_late_is_counted() {
+    let (mut star, a, b) = dialed();
+    star.tell(a, end("d", DIALER));
+    star.advance(quota::UNACCEPTED_DEADLINE);
+    assert_eq!(star.gauges().links, 1, "the other direction is open");
+    assert_eq!(star.tell(b, accept("d", DIALER)), []);
+    assert_eq!(strays(&star), 1);
+}
