@@ -177,17 +177,20 @@ fn r_flow_3_whoever_does_not_take_its_replies_is_no_longer_read() {
 #[test]
 fn r_flow_3_replies_do_not_starve_the_streams() {
     let (mut star, a, b) = pair();
-    for host in 0..600 {
+    // An answer is about as large as a chunk.
+    for host in 0..quota::MAX_JOIN_LIST {
         let conn = star.conn();
         star.ask(conn, join(&anonymous(host), ""));
     }
     star.stop_reading(b);
     let mut heard = fill(&mut star, a, "d");
     let before = received(&heard, b, &stream("d", DIALER)).0.len();
-    for _ in 0..60 {
-        star.advance(Duration::from_millis(50));
-        // The answer is the list of all.
-        heard.extend(star.ask(b, join(&address(2), "")).1);
+    for _ in 0..40 {
+        // It asks for more than it takes.
+        star.advance(Duration::from_millis(100));
+        for _ in 0..2 {
+            heard.extend(star.ask(b, join(&address(2), "")).1);
+        }
         heard.extend(star.read_one(b));
     }
     let after = received(&heard, b, &stream("d", DIALER)).0.len();
