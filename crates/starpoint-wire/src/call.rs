@@ -15,8 +15,9 @@ use crate::{
     limits::{MAX_ERROR_TEXT_BYTES, MAX_PROOF_BYTES},
     stream::{StreamEnd, StreamId},
 };
-use args::{Arg, Arguments};
+use args::Arguments;
 
+pub(crate) use args::Arg;
 pub use args::CalleeAnswer;
 
 /// A call of the legacy profile with arguments of the right number and type.
@@ -219,7 +220,7 @@ fn error(name: &str, args: Vec<Arg>) -> Option<ClientCall> {
 
 /// Any argument ends the stream, and so does none (R-STREAM-6): `true` and what
 /// JavaScript takes for false end it cleanly, everything else is an error.
-fn end_of(arg: Arg) -> StreamEnd {
+pub(crate) fn end_of(arg: Arg) -> StreamEnd {
     match arg {
         Arg::Null | Arg::Bool(_) => StreamEnd::Clean,
         Arg::Text(text) if text.is_empty() => StreamEnd::Clean,

@@ -15,6 +15,7 @@
 //! 6. [`reply`] and [`notice`]: what the star answers and announces.
 //! 7. [`refusal`]: every way in which the star says no.
 //! 8. [`challenge`]: how a peer proves that an address is its own.
+//! 9. [`client`]: the same calls, notices and replies from the client's side.
 
 #![deny(missing_docs)]
 
@@ -31,9 +32,14 @@ pub mod reply;
 pub mod challenge;
 pub mod refusal;
 
+pub mod client;
+
 pub use address::{AddressError, AddressKey, AddressRule, PeerAddress, PeerSpelling, StarAddress};
 pub use call::{CallError, CallKind, CalleeAnswer, ClientCall};
 pub use challenge::{KeyError, Nonce, VerifyError};
+pub use client::{
+    DialReply, EncodedCall, JoinReply, NoticeError, ReplyError, ServerNotice, StarRefusal,
+};
 pub use event::EventName;
 pub use notice::ServerEvent;
 pub use refusal::{Cut, Refusal};

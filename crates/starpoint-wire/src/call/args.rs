@@ -20,7 +20,7 @@ pub(super) struct Arguments<'a> {
 
 /// One argument, as far as any call needs to know it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Arg {
+pub(crate) enum Arg {
     Null,
     Bool(bool),
     Number(f64),
@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
 
 impl Arg {
     /// Returns the text of a string argument.
-    pub(super) fn into_string(self) -> Option<String> {
+    pub(crate) fn into_string(self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text),
             Self::Null
@@ -118,7 +118,7 @@ impl Arg {
     /// Returns the bytes of a chunk: an attachment, a string's UTF-8, or an array
     /// of numbers (R-STREAM-7). An object never becomes bytes, whatever length it
     /// claims.
-    pub(super) fn into_payload(self, attachments: &[Bytes]) -> Option<Bytes> {
+    pub(crate) fn into_payload(self, attachments: &[Bytes]) -> Option<Bytes> {
         match self {
             Self::Attachment(index) => attachments.get(index).cloned(),
             Self::Text(text) => Some(text.into()),

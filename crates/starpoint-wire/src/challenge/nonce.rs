@@ -21,6 +21,17 @@ impl Nonce {
         Self(text.into())
     }
 
+    /// Checks a nonce that a star sent: two UUIDs of lower-case hex, one after the
+    /// other, of any version. A peer signs nothing else (R-CHAL-1).
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_nonce = text.len() == 72
+            && text.bytes().enumerate().all(|(at, byte)| match at % 36 {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            });
+        is_nonce.then(|| Self(text.into()))
+    }
+
     /// Returns the text, which is what goes over the wire and what is signed.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,9 @@
+//! The connection over real sockets: against real stars, and against servers
+//! that misbehave.
+
+#![cfg(feature = "native")]
+
+mod hostile;
+mod peer;
+mod star;
+mod tls;
