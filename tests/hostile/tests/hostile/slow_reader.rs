@@ -58,6 +58,33 @@ async fn a_reader_that_stops_polling_costs_the_star_little_and_others_nothing() 
 }
 
 #[tokio::test]
+async fn a_writer_that_posts_waits_for_a_reader_that_stops() {
+    const OFFERED_BYTES: usize = 48 << 20;
+    let mut star = Star::with_args([]);
+    let client = Client::connect_polling(star.port(), Engine::V4).await;
+    let identity = starpoint_hostile_tests::new_identity();
+    let mut writer = Peer::join_as(client, &identity).await;
+    let mut reader = Peer::join(&star).await;
+    writer.connect(&mut reader, "x").await;
+
+    let baseline = star.rss_bytes();
+    for number in 0..OFFERED_BYTES / CHUNK_BYTES {
+        let write = writer.client.try_write("x.dialer", chunk(number));
+        within("post", write)
+            .await
+            .expect("the star keeps the writer");
+        let growth = star.rss_bytes().saturating_sub(baseline);
+        assert!(growth < MAX_GROWTH_BYTES, "{growth} more at {number}");
+    }
+    let (_, end) = writer.client.read_to_end("x.listener").await;
+    assert_eq!(end, json!([STALLED]));
+    let end = assert_chunks_in_order(&mut reader.client).await;
+    assert_eq!(end, json!([STALLED]));
+    assert_still_serves(&mut star).await;
+    star.stop().await;
+}
+
+#[tokio::test]
 async fn a_reader_that_never_accepts_the_stream_costs_the_star_little() {
     let mut star = Star::with_args([]);
     let mut writer = Peer::join(&star).await;
