@@ -1,0 +1,400 @@
+//! One open connection to a star, and the streams on it.
+
+mod send;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_channel::oneshot;
+use libp2p_identity::PeerId;
+use starpoint_sio::{AckId, Closed, Connection, Event as Packet};
+use starpoint_wire::{DialId, StarAddress};
+use web_time::Instant;
+
+use super::{
+    accept::Accept,
+    bell::Bell,
+    stream::{Break, Shared, Stream, User},
+};
+use crate::{
+    context::Context as Shop,
+    error::Error,
+    gauges::{Counted, Gauge},
+    machine::{
+        link::Token,
+        presence::Presence,
+        star::{CallTag, Event, Purpose, RESET, Star},
+    },
+};
+
+/// Turns of the loop in one poll, after which others have theirs.
+const POLL_BUDGET: usize = 64;
+
+/// Commands that may wait before nothing more is read from the star.
+const MAX_COMMANDS: usize = 256;
+
+/// A reader that takes so much within the stall deadline is slow, not stalled.
+const STALL_MIN_BYTES: u64 = 64 * 1024;
+
+/// With which words a stream ends whose reader stalls.
+const STALLED: &str = "reader stalled";
+
+/// Who dials waits here for the stream.
+pub(crate) type DialReply = oneshot::Sender<Result<Stream, Error>>;
+
+/// What the owner of a session has to hear of.
+pub(crate) enum Happening {
+    Joined,
+    TakenOver,
+    Incoming(PeerId, Accept),
+}
+
+struct Slot {
+    shared: Arc<Shared>,
+    is_in_turn: bool,
+    /// An inbound dial that the star has not been answered.
+    is_offered: bool,
+}
+
+struct PendingDial {
+    reply: DialReply,
+    _counted: Counted,
+}
+
+/// A reader that is too slow: nothing is read from the star meanwhile.
+struct Blocked {
+    reader: Arc<Shared>,
+    deadline: Instant,
+    n_read_bytes: u64,
+}
+
+/// A connection with its machine. Dropping it breaks its streams and dials.
+pub(crate) struct Session {
+    shop: Arc<Shop>,
+    connection: Connection,
+    star: Star,
+    bell: Arc<Bell>,
+    calls: BTreeMap<AckId, CallTag>,
+    tokens: BTreeMap<Token, AckId>,
+    next_token: u64,
+    slots: BTreeMap<DialId, Slot>,
+    /// Streams that have something to send, a chunk each in turn.
+    turns: VecDeque<DialId>,
+    dials: BTreeMap<DialId, PendingDial>,
+    blocked: Option<Blocked>,
+    happenings: VecDeque<Happening>,
+    /// Why the streams break when the session ends; what dials are told.
+    closed: Error,
+    _counted: Counted,
+}
+
+impl Session {
+    pub(crate) fn new(
+        shop: Arc<Shop>,
+        connection: Connection,
+        star: StarAddress,
+        purpose: Purpose,
+        now: Instant,
+    ) -> Self {
+        let keypair = shop.keypair.clone();
+        Self {
+            star: Star::new(&shop.config, keypair, star, purpose, now),
+            connection,
+            bell: Arc::default(),
+            calls: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            next_token: 0,
+            slots: BTreeMap::new(),
+            turns: VecDeque::new(),
+            dials: BTreeMap::new(),
+            blocked: None,
+            happenings: VecDeque::new(),
+            closed: Error::Closed,
+            _counted: shop.gauges.count(Gauge::Connection),
+            shop,
+        }
+    }
+
+    pub(crate) fn next_happening(&mut self) -> Option<Happening> {
+        self.happenings.pop_front()
+    }
+
+    pub(crate) fn presence(&mut self) -> &mut Presence {
+        self.star.presence()
+    }
+
+    /// Returns whether nobody needs the connection now.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.star.has_links()
+            && self.slots.is_empty()
+            && self.dials.is_empty()
+            && self.star.n_commands() == 0
+            && self.happenings.is_empty()
+    }
+
+    pub(crate) fn n_dials(&self) -> usize {
+        self.dials.len()
+    }
+
+    pub(crate) fn dial(&mut self, peer: PeerId, deadline: Instant, reply: DialReply) {
+        let dial = self.fresh_dial_id();
+        let pending = PendingDial {
+            reply,
+            _counted: self.shop.gauges.count(Gauge::Dial),
+        };
+        self.dials.insert(dial.clone(), pending);
+        self.star.dial(dial, peer, deadline);
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.star.leave();
+    }
+
+    pub(crate) fn probe(&mut self, now: Instant) {
+        let dial = self.fresh_dial_id();
+        self.star.probe(&dial, now);
+    }
+
+    fn fresh_dial_id(&self) -> DialId {
+        let text = format!("{:032x}", rand::random::<u128>());
+        DialId::parse(&text).expect("hex needs no escaping")
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let blocked = self.blocked.as_ref().map(|blocked| blocked.deadline);
+        [self.star.next_deadline(), blocked]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.star.handle_timeout(now);
+        let Some(blocked) = &mut self.blocked else {
+            return;
+        };
+        if blocked.deadline > now {
+            return;
+        }
+        let n_read_bytes = blocked.reader.n_read_bytes();
+        if n_read_bytes >= blocked.n_read_bytes + STALL_MIN_BYTES {
+            blocked.n_read_bytes = n_read_bytes;
+            blocked.deadline = now + self.shop.config.stall_deadline;
+            return;
+        }
+        let reader = Arc::clone(&blocked.reader);
+        self.blocked = None;
+        self.star.forget(reader.dial(), STALLED);
+        reader.break_off(Break::Stalled);
+    }
+
+    /// Moves what can be moved. Ready when the connection is over.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.bell.register(cx);
+        for _ in 0..POLL_BUDGET {
+            let mut has_moved = self.answer_bell();
+            if let Some(error) = self.apply_events() {
+                return self.over(error);
+            }
+            match self.poll_send(cx) {
+                Ok(has_sent) => has_moved |= has_sent,
+                Err(closed) => return self.over(Error::StarLost(closed)),
+            }
+            match self.poll_receive(cx) {
+                Poll::Ready(Ok(())) => has_moved = true,
+                Poll::Ready(Err(closed)) => return self.over(Error::StarLost(closed)),
+                Poll::Pending => {}
+            }
+            if !has_moved && !self.bell.is_rung() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Tells the star that this is the end. Ready when it is.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.poll_close(cx)
+    }
+
+    fn over(&mut self, error: Error) -> Poll<Error> {
+        self.closed = error.clone();
+        Poll::Ready(error)
+    }
+
+    /// Looks after the streams whose users have done something.
+    fn answer_bell(&mut self) -> bool {
+        let mut has_moved = false;
+        while let Some(shared) = self.bell.next() {
+            has_moved = true;
+            let dial = shared.dial().clone();
+            match shared.answer() {
+                User::Undecided => {}
+                User::Dropped => self.user_dropped(&dial),
+                User::Holds => self.user_holds(&dial),
+            }
+        }
+        if self.blocked.as_ref().is_some_and(|b| b.reader.has_room()) {
+            self.blocked = None;
+            has_moved = true;
+        }
+        has_moved
+    }
+
+    fn user_dropped(&mut self, dial: &DialId) {
+        if let Some(slot) = self.slots.remove(dial) {
+            if slot.is_offered {
+                self.star.refuse(dial);
+            } else {
+                self.star.forget(dial, RESET);
+            }
+        }
+    }
+
+    fn user_holds(&mut self, dial: &DialId) {
+        let Some(slot) = self.slots.get_mut(dial) else {
+            return;
+        };
+        if std::mem::replace(&mut slot.is_offered, false) && !self.star.accept(dial) {
+            slot.shared.break_off(Break::Lost);
+        }
+        self.take_turn(dial);
+    }
+
+    fn take_turn(&mut self, dial: &DialId) {
+        if !self.star.may_write(dial) {
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(dial)
+            && !slot.is_in_turn
+            && slot.shared.has_chunk()
+        {
+            slot.is_in_turn = true;
+            self.turns.push_back(dial.clone());
+        }
+    }
+
+    /// Does what the machine says; returns why the connection is over, if it is.
+    fn apply_events(&mut self) -> Option<Error> {
+        while let Some(event) = self.star.next_event() {
+            match event {
+                Event::Joined => self.happenings.push_back(Happening::Joined),
+                Event::TakenOver => self.happenings.push_back(Happening::TakenOver),
+                Event::Failed(error) => return Some(error),
+                Event::Dialed(dial, result) => self.dialed(&dial, result),
+                Event::Incoming(dial, peer) => self.offer(dial, peer),
+                Event::OfferExpired(dial) => {
+                    if let Some(slot) = self.slots.remove(&dial) {
+                        slot.shared.break_off(Break::Lost);
+                    }
+                }
+                Event::Writable(dial) => self.take_turn(&dial),
+                Event::Data(dial, chunk) => self.deliver(&dial, chunk),
+                Event::Ended(dial, end) => {
+                    if let Some(slot) = self.slots.get(&dial) {
+                        slot.shared.end(end);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn dialed(&mut self, dial: &DialId, result: Result<(), Error>) {
+        let Some(pending) = self.dials.remove(dial) else {
+            return;
+        };
+        let result = result.map(|()| {
+            let shared = self.open_slot(dial.clone(), User::Holds);
+            Stream::new(shared, self.shop.gauges.count(Gauge::Stream))
+        });
+        // Who has given up drops the stream, and that resets it.
+        let _ = pending.reply.send(result);
+    }
+
+    fn offer(&mut self, dial: DialId, peer: PeerId) {
+        let shared = self.open_slot(dial, User::Undecided);
+        let accept = Accept::new(shared, self.shop.gauges.count(Gauge::Offer));
+        self.happenings.push_back(Happening::Incoming(peer, accept));
+    }
+
+    fn open_slot(&mut self, dial: DialId, user: User) -> Arc<Shared> {
+        let max_bytes = self.shop.config.stream_buffer_bytes.get();
+        let shared = Shared::new(dial.clone(), max_bytes, Arc::clone(&self.bell), user);
+        let slot = Slot {
+            shared: Arc::clone(&shared),
+            is_in_turn: false,
+            is_offered: user == User::Undecided,
+        };
+        self.slots.insert(dial, slot);
+        shared
+    }
+
+    fn deliver(&mut self, dial: &DialId, chunk: bytes::Bytes) {
+        let Some(slot) = self.slots.get(dial) else {
+            return;
+        };
+        if !slot.shared.deliver(chunk) {
+            self.blocked = Some(Blocked {
+                n_read_bytes: slot.shared.n_read_bytes(),
+                reader: Arc::clone(&slot.shared),
+                deadline: self.shop.config.timers.now() + self.shop.config.stall_deadline,
+            });
+        }
+    }
+
+    /// Reads one packet, unless a reader or the star itself has to catch up
+    /// first.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        if self.blocked.is_some() || self.star.n_commands() >= MAX_COMMANDS {
+            return match self.connection.poll_drive_writes(cx) {
+                Poll::Ready(Err(closed)) => Poll::Ready(Err(closed)),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            };
+        }
+        let packet = std::task::ready!(self.connection.poll_event(cx))?;
+        let now = self.shop.config.timers.now();
+        match packet {
+            Packet::Event {
+                name,
+                args,
+                attachments,
+                ack,
+            } => {
+                let token = Token(self.next_token);
+                let wanted = ack.map(|_| token);
+                let will_answer = self
+                    .star
+                    .handle_event(&name, &args, &attachments, wanted, now);
+                if let Some(id) = ack
+                    && will_answer
+                {
+                    self.next_token += 1;
+                    self.tokens.insert(token, id);
+                }
+            }
+            Packet::Ack { id, args, .. } => {
+                if let Some(tag) = self.calls.remove(&id) {
+                    self.star.handle_answer(&tag, &args, now);
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        while let Some((_, pending)) = self.dials.pop_first() {
+            // Who dialed may have given up.
+            let _ = pending.reply.send(Err(self.closed.clone()));
+        }
+        while let Some((_, slot)) = self.slots.pop_first() {
+            slot.shared.break_off(Break::Lost);
+        }
+    }
+}
