@@ -8,7 +8,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::{error::Failure, exit::Exit, serve};
+use crate::{error::Failure, exit::Exit, peer, serve};
 
 /// Rendezvous node for libp2p
 ///
@@ -32,6 +32,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<serve::RawArgs>),
+    Id(peer::id::RawArgs),
+    Peers(peer::peers::RawArgs),
+    Ping(peer::ping::RawArgs),
+    Listen(peer::listen::RawArgs),
+    Connect(peer::connect::RawArgs),
 }
 
 /// What a command line comes to.
@@ -162,17 +167,31 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    fn variable_of(arg: &Arg) -> Option<&str> {
+        arg.get_env().and_then(|name| name.to_str())
+    }
+
+    fn named_as(flag: &str) -> String {
+        format!("STARPOINT_{}", flag.to_uppercase().replace('-', "_"))
+    }
+
     #[test]
-    fn every_flag_has_the_variable_of_its_name() {
+    fn every_setting_of_a_star_has_a_variable() {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").expect("it is there");
+        for arg in serve.get_arguments() {
+            assert!(variable_of(arg).is_some(), "{}", arg.get_id());
+        }
+    }
+
+    #[test]
+    fn every_variable_has_the_name_of_its_flag() {
         let command = Cli::command();
         for arg in all_args(&command) {
-            let flag = arg.get_long().expect("every argument is a flag");
-            let variable = format!("STARPOINT_{}", flag.to_uppercase().replace('-', "_"));
-            assert_eq!(
-                arg.get_env().and_then(|name| name.to_str()),
-                Some(variable.as_str()),
-                "--{flag}"
-            );
+            if let Some(variable) = variable_of(arg) {
+                let flag = arg.get_long().expect("what has a variable is a flag");
+                assert_eq!(variable, named_as(flag), "--{flag}");
+            }
         }
     }
 }

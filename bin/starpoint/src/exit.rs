@@ -22,10 +22,24 @@ impl Exit {
     pub(crate) const TLS: Self = Self(5);
     /// A second signal cut the draining short; streams may have been cut.
     pub(crate) const CUT: Self = Self(6);
+    /// No star can be used: none is reachable, or none lets this peer in.
+    pub(crate) const NO_STAR: Self = Self(7);
+    /// The peer is not at the star.
+    pub(crate) const NO_PEER: Self = Self(8);
+    /// The peer, or the star for it, refuses.
+    pub(crate) const REFUSED: Self = Self(9);
+    /// Another peer answers in the place of the one that was asked for.
+    pub(crate) const WRONG_PEER: Self = Self(10);
+    /// Nobody answers in time, or not with libp2p.
+    pub(crate) const NO_ANSWER: Self = Self(11);
+    /// The connection broke before its end.
+    pub(crate) const BROKEN: Self = Self(12);
+    /// The file with the private key cannot be used.
+    pub(crate) const KEY: Self = Self(13);
 
     /// Every code there is, in order.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::OK,
         Self::INTERNAL,
         Self::USAGE,
@@ -33,6 +47,13 @@ impl Exit {
         Self::LISTEN,
         Self::TLS,
         Self::CUT,
+        Self::NO_STAR,
+        Self::NO_PEER,
+        Self::REFUSED,
+        Self::WRONG_PEER,
+        Self::NO_ANSWER,
+        Self::BROKEN,
+        Self::KEY,
     ];
 
     /// Returns the number that the shell sees.

@@ -6,12 +6,17 @@ mod cli;
 mod error;
 mod exit;
 mod log;
+mod peer;
 mod serve;
+mod signals;
+mod stdout;
 mod suggest;
 
 use std::process::ExitCode;
 
 use cli::{Command, Invocation};
+use error::Failure;
+use exit::Exit;
 
 fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
@@ -19,11 +24,22 @@ fn main() -> ExitCode {
         .expect("nothing ran before that could have installed another");
 
     let done = match cli::parse(std::env::args_os()) {
-        Ok(Invocation::Command(Command::Serve(args))) => serve::execute(*args),
+        Ok(Invocation::Command(command)) => execute(command),
         Ok(Invocation::Printed(exit)) => Ok(exit),
         Err(failure) => Err(failure),
     };
     done.unwrap_or_else(|failure| failure.report()).into()
+}
+
+fn execute(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(args) => serve::execute(*args),
+        Command::Id(args) => peer::id::execute(&args),
+        Command::Peers(args) => peer::peers::execute(&args),
+        Command::Ping(args) => peer::ping::execute(&args),
+        Command::Listen(args) => peer::listen::execute(&args),
+        Command::Connect(args) => peer::connect::execute(&args),
+    }
 }
 
 #[cfg(test)]

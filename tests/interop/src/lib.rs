@@ -1,9 +1,11 @@
 //! Interoperation with the original JavaScript programs.
 //!
 //! The tests of this package run the unmodified npm packages
-//! `libp2p-websocket-star` and `socket.io-client`, at the versions of
-//! `js/package-lock.json`, against the program under test. They need Node.js 20
-//! or newer with npm, and fail without; the first run installs the packages.
+//! `libp2p-websocket-star`, `socket.io-client` and
+//! `libp2p-websocket-star-rendezvous`, at the versions of `js/package-lock.json`,
+//! against what is under test: the star, and the peers written in Rust. They need
+//! Node.js 20 or newer with npm, and fail without; the first run installs the
+//! packages.
 //!
 //! * `js/scenarios` has one script for each thing that peers do. A script prints
 //!   facts, one line of JSON each; the Rust tests judge them.

@@ -6,13 +6,11 @@ mod file;
 mod open_files;
 mod run;
 mod settings;
-mod signals;
-mod stdout;
 mod value;
 
 pub(crate) use args::RawArgs;
 
-use crate::{error::Failure, exit::Exit, log};
+use crate::{error::Failure, exit::Exit, log, stdout};
 use settings::Plan;
 
 /// Does what `args` ask for, until it is done or the star is stopped.

@@ -2,8 +2,8 @@
 
 use starpoint_server::{Listening, Server, Shutdown, ShutdownReport};
 
-use super::{open_files, settings::Settings, signals::Signals, stdout};
-use crate::{error::Failure, exit::Exit};
+use super::{open_files, settings::Settings};
+use crate::{error::Failure, exit::Exit, signals::Signals, stdout};
 
 /// Runs a star until a signal stops it.
 ///

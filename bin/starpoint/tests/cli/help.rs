@@ -22,6 +22,31 @@ fn long_help_of_serve() {
 }
 
 #[test]
+fn help_of_id() {
+    insta::assert_snapshot!(starpoint_with(&["id", "--help"]).expect_output());
+}
+
+#[test]
+fn help_of_peers() {
+    insta::assert_snapshot!(starpoint_with(&["peers", "--help"]).expect_output());
+}
+
+#[test]
+fn help_of_ping() {
+    insta::assert_snapshot!(starpoint_with(&["ping", "--help"]).expect_output());
+}
+
+#[test]
+fn help_of_listen() {
+    insta::assert_snapshot!(starpoint_with(&["listen", "--help"]).expect_output());
+}
+
+#[test]
+fn help_of_connect() {
+    insta::assert_snapshot!(starpoint_with(&["connect", "--help"]).expect_output());
+}
+
+#[test]
 fn help_does_not_depend_on_variables() {
     let ended = run(starpoint()
         .args(["serve", "--help"])

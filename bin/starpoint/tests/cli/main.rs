@@ -4,8 +4,13 @@
 mod failures;
 mod folder;
 mod help;
+mod identity;
 mod lifecycle;
 mod output;
+mod peers;
+mod pipe;
 mod program;
+mod reach;
 mod settings;
 mod shutdown;
+mod stage;

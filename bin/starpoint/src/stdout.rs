@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 /// # Errors
 ///
 /// Stdout cannot be written, a full disk for one.
-pub(super) fn write(text: &str) -> io::Result<()> {
+pub(crate) fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())

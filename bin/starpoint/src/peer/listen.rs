@@ -1,0 +1,239 @@
+//! `starpoint listen`: waits for connections.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use starpoint_node::{Event, Events, Incoming, Multiaddr, Node, PeerId, Stream};
+use tokio::task::JoinSet;
+
+use super::{
+    PIPE, args,
+    args::{OutputArgs, TrustArgs},
+    connect::converse,
+    pipe::{self, Framing},
+    raw,
+    report::{PipeReport, Reporter, one_line},
+    setup,
+    stars::FirstAttempts,
+};
+use crate::{error::Failure, exit::Exit, signals::Signals};
+
+/// Peers that are served at once; more wait, and then are refused.
+pub(super) const MAX_ECHOES: usize = 1_024;
+
+const AFTER_HELP: &str = "\
+Examples:
+  starpoint listen --star /dns4/star.example/tcp/443/wss/p2p-websocket-star > letter
+  starpoint listen --echo --star /ip4/127.0.0.1/tcp/9090/ws/p2p-websocket-star";
+
+const AFTER_LONG_HELP: &str = "\
+Examples:
+  Take what one peer sends:
+    starpoint listen --star /dns4/star.example/tcp/443/wss/p2p-websocket-star > letter
+
+  Send back what comes, to any number of peers:
+    starpoint listen --echo --star /ip4/127.0.0.1/tcp/9090/ws/p2p-websocket-star
+
+Output:
+  What comes goes to stdout, and what happens to stderr; with --echo, what happens goes to stdout.
+  Those lines are `listening <multiaddr>` for each star, `connected <peer>`, `ended <peer>`, `broken
+  <peer>` and `lost <star>`. With --json they are objects with `event`, and `address`, `peer`, `star`,
+  `reason`, `sent_bytes` and `received_bytes` as they apply.
+
+Exit codes:
+  0   both directions have ended; with --echo, stopped by a signal
+  7   no star can be used
+  12  the connection broke
+  13  the key cannot be used";
+
+/// Wait for a peer, write what it sends to stdout, and send it stdin
+///
+/// The stream is encrypted from end to end and its peer is proved by key. The end of stdin ends the
+/// own direction; the other one goes on until the peer ends it. The first peer is the only one,
+/// except with --echo.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+pub(crate) struct RawArgs {
+    /// Be there at this star; repeatable, and one that is down is tried again
+    #[arg(
+        long,
+        required = true,
+        value_name = "MULTIADDR",
+        value_delimiter = ',',
+        value_parser = args::star,
+        env = "STARPOINT_STAR",
+        hide_env_values = true
+    )]
+    star: Vec<Multiaddr>,
+
+    /// Send back what comes, to any number of peers, until a signal
+    #[arg(long)]
+    echo: bool,
+
+    /// Take the bytes as they are, without Noise and Yamux
+    ///
+    /// For original JavaScript peers, and for debugging. The star can read along, and only the star
+    /// vouches for who the peer is.
+    #[arg(long)]
+    raw: bool,
+
+    /// File with the private key, made if missing [default: starpoint/key in the user's data folder]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STARPOINT_KEY",
+        hide_env_values = true
+    )]
+    key: Option<PathBuf>,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Does what `args` ask for.
+///
+/// # Errors
+///
+/// No star can be used, or the connection breaks.
+pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
+    setup::messages(&args.output)?;
+    let keypair = setup::lasting_key(args.key.as_deref())?;
+    let star = setup::star_config(&args.trust)?;
+    let reporter = if args.echo {
+        Reporter::stdout(args.output.json)
+    } else {
+        Reporter::stderr(args.output.json)
+    };
+    if args.raw {
+        return setup::run(async {
+            let home = raw::Homes::new(star, keypair, &args.star, reporter)?;
+            if args.echo {
+                let signals = Signals::catch().map_err(Failure::internal)?;
+                home.echo(signals).await
+            } else {
+                home.converse().await
+            }
+        });
+    }
+    let config = setup::node_config(keypair, star, args.star.clone());
+    setup::run(async {
+        let (node, events) = starpoint_node::start(config)?;
+        let listener = Listener {
+            incoming: node.incoming(PIPE).map_err(Failure::internal)?,
+            node,
+            events,
+            attempts: FirstAttempts::of(&args.star),
+            reporter,
+        };
+        if args.echo {
+            let signals = Signals::catch().map_err(Failure::internal)?;
+            listener.echo(signals).await
+        } else {
+            listener.converse().await
+        }
+    })
+}
+
+struct Listener {
+    node: Node,
+    events: Events,
+    incoming: Incoming,
+    attempts: FirstAttempts,
+    reporter: Reporter,
+}
+
+impl Listener {
+    /// Serves the first peer that comes.
+    async fn converse(mut self) -> Result<Exit, Failure> {
+        let (peer, stream) = loop {
+            tokio::select! {
+                Some(event) = self.events.next() => self.tell(event)?,
+                Some(first) = self.incoming.next() => break first,
+            }
+        };
+        // Who comes now is told that nobody listens.
+        drop(self.incoming);
+        self.reporter.tell(&connected(peer))?;
+        converse(&self.node, peer, stream, self.reporter).await
+    }
+
+    /// Serves everybody until a signal.
+    async fn echo(mut self, mut signals: Signals) -> Result<Exit, Failure> {
+        let mut echoes = JoinSet::new();
+        loop {
+            tokio::select! {
+                signal = signals.next() => {
+                    tracing::info!(signal, "Stopping");
+                    break;
+                }
+                Some(event) = self.events.next() => self.tell(event)?,
+                Some(done) = echoes.join_next() => {
+                    self.reporter.tell(&done.map_err(Failure::internal)?)?;
+                }
+                Some((peer, stream)) = self.incoming.next(), if echoes.len() < MAX_ECHOES => {
+                    self.reporter.tell(&connected(peer))?;
+                    echoes.spawn(echo(peer, stream));
+                }
+            }
+        }
+        self.node.shutdown().await;
+        Ok(Exit::OK)
+    }
+
+    fn tell(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::StarLive { star, address } => {
+                self.attempts.live(&star);
+                self.reporter.tell(&PipeReport::Listening {
+                    address: address.to_string(),
+                })
+            }
+            Event::StarLost { star, reason, .. } if self.attempts.waits_for(&star) => {
+                self.attempts.lost(&star, reason)
+            }
+            Event::StarLost { star, reason, .. } => self.reporter.tell(&PipeReport::StarLost {
+                star: star.to_string(),
+                reason: one_line(&reason),
+            }),
+            Event::Listening { .. }
+            | Event::NotListening { .. }
+            | Event::ListenerError { .. }
+            | Event::StarConnecting { .. }
+            | Event::PeerJoined { .. }
+            | Event::PeerLeft { .. }
+            | Event::Connected { .. }
+            | Event::Disconnected { .. }
+            | Event::Missed { .. }
+            | _ => Ok(()),
+        }
+    }
+}
+
+fn connected(peer: PeerId) -> PipeReport {
+    PipeReport::Connected {
+        peer: peer.to_string(),
+        address: None,
+    }
+}
+
+async fn echo(peer: PeerId, stream: Stream) -> PipeReport {
+    echo_report(peer.to_string(), pipe::echo(stream, Framing::Chunks).await)
+}
+
+/// Tells how an echo ended.
+pub(super) fn echo_report(peer: String, done: std::io::Result<pipe::Moved>) -> PipeReport {
+    match done {
+        Ok(moved) => PipeReport::Ended {
+            peer,
+            sent_bytes: moved.sent_bytes,
+            received_bytes: moved.received_bytes,
+        },
+        Err(error) => PipeReport::Broken {
+            peer,
+            reason: one_line(&error),
+        },
+    }
+}

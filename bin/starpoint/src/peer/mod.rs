@@ -1,0 +1,19 @@
+//! The commands of a peer: `id`, `peers`, `ping`, `listen` and `connect`.
+
+mod args;
+mod failure;
+mod pipe;
+mod raw;
+mod report;
+mod setup;
+mod stars;
+
+pub(crate) mod connect;
+pub(crate) mod id;
+pub(crate) mod listen;
+pub(crate) mod peers;
+pub(crate) mod ping;
+
+/// What `listen` and `connect` speak; see [`pipe::Framing`].
+const PIPE: starpoint_node::StreamProtocol =
+    starpoint_node::StreamProtocol::new("/starpoint/pipe/1");

@@ -1,0 +1,294 @@
+//! Bytes straight on a star's stream, without Noise and Yamux.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    time::Duration,
+};
+
+use libp2p_core::{
+    Endpoint, Transport as _,
+    transport::{DialOpts, ListenerId, PortUse, TransportError, TransportEvent},
+};
+use libp2p_websocket_star::{
+    self as websocket_star, Accept, Behaviour, Config, Error, Failure as StarFailure, Stream,
+    Transport,
+};
+use starpoint_node::{Keypair, Multiaddr, PeerId};
+use starpoint_wire::StarAddress;
+use tokio::task::JoinSet;
+
+use super::{
+    failure::star_failure,
+    listen::{MAX_ECHOES, echo_report},
+    pipe::{self, Framing, PipeError},
+    report::{PipeReport, Reporter, one_line},
+    stars::FirstAttempts,
+};
+use crate::{error::Failure, exit::Exit, signals::Signals};
+
+/// Longest wait for the star to have taken all.
+const LAST_WORD_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A transport without a swarm. It works only while it is driven.
+struct Driven {
+    transport: Transport,
+    /// Without it, the transport has nobody to tell of peers.
+    _behaviour: Behaviour,
+}
+
+type Event = TransportEvent<Accept, StarFailure>;
+
+impl Driven {
+    fn new(config: Config, keypair: Keypair) -> Self {
+        let (transport, behaviour) = websocket_star::new(config, keypair);
+        Self {
+            transport,
+            _behaviour: behaviour,
+        }
+    }
+
+    /// Waits for what the transport tells.
+    async fn event(&mut self) -> Event {
+        poll_fn(|cx| Pin::new(&mut self.transport).poll(cx)).await
+    }
+
+    /// Drives the transport until `work` is done. Dials that come meanwhile are
+    /// refused.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            while Pin::new(&mut self.transport).poll(cx).is_ready() {}
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    async fn dial(&mut self, address: &Multiaddr) -> Result<Stream, TransportError<StarFailure>> {
+        let options = DialOpts {
+            role: Endpoint::Dialer,
+            port_use: PortUse::New,
+        };
+        let dial = self.transport.dial(address.clone(), options)?;
+        self.during(dial).await.map_err(TransportError::Other)
+    }
+
+    /// Waits until the star has taken all that was sent: it answers a question
+    /// only after that.
+    async fn last_word(&mut self, star: &StarAddress) {
+        let nobody = star.with_peer(PeerId::random()).to_multiaddr();
+        // The answer is that nobody is there. No answer is no worse than before.
+        let _ = tokio::time::timeout(LAST_WORD_DEADLINE, self.dial(&nobody)).await;
+    }
+}
+
+/// Dials and moves bytes between the peer and stdin and stdout.
+pub(super) async fn connect(
+    config: Config,
+    keypair: Keypair,
+    address: &Multiaddr,
+    reporter: Reporter,
+) -> Result<Exit, Failure> {
+    let Ok(star) = StarAddress::try_from(address) else {
+        return Err(Failure::message(
+            Exit::USAGE,
+            format!("`{address}` is no address at a star"),
+            "--raw works at stars only: /<host>/tcp/<port>/ws/p2p-websocket-star/p2p/<id>",
+        ));
+    };
+    let mut driven = Driven::new(config, keypair);
+    let stream = driven.dial(address).await.map_err(|error| match error {
+        TransportError::Other(failure) => failed_dial(address, failure.reason()),
+        TransportError::MultiaddrNotSupported(address) => {
+            Failure::internal(anyhow::anyhow!("`{address}` is not supported"))
+        }
+    })?;
+    let peer = star.peer().map(|peer| peer.to_string()).unwrap_or_default();
+    reporter.tell(&PipeReport::Connected {
+        peer: peer.clone(),
+        address: Some(address.to_string()),
+    })?;
+    converse(driven, &star, peer, stream, reporter).await
+}
+
+fn failed_dial(address: &Multiaddr, reason: &Error) -> Failure {
+    let error = anyhow::Error::new(reason.clone());
+    star_failure(
+        error.context(format!("cannot reach the peer at `{address}`")),
+        reason,
+    )
+}
+
+async fn converse(
+    mut driven: Driven,
+    star: &StarAddress,
+    peer: String,
+    stream: Stream,
+    reporter: Reporter,
+) -> Result<Exit, Failure> {
+    let moved = driven.during(pipe::with_stdio(stream, Framing::Raw)).await;
+    match moved {
+        Ok(moved) => {
+            driven.last_word(star).await;
+            reporter.tell(&PipeReport::Ended {
+                peer,
+                sent_bytes: moved.sent_bytes,
+                received_bytes: moved.received_bytes,
+            })?;
+            Ok(Exit::OK)
+        }
+        Err(error) => PipeError::into_result(error),
+    }
+}
+
+/// The stars at which this peer can be dialed.
+pub(super) struct Homes {
+    driven: Driven,
+    stars: Vec<(ListenerId, Multiaddr)>,
+    attempts: FirstAttempts,
+    reporter: Reporter,
+}
+
+/// An inbound dial that may be accepted.
+struct Incoming {
+    accept: Accept,
+    address: Multiaddr,
+}
+
+impl Incoming {
+    fn peer(&self) -> String {
+        let star = StarAddress::try_from(&self.address).ok();
+        let peer = star.and_then(|star| star.peer());
+        peer.map(|peer| peer.to_string()).unwrap_or_default()
+    }
+}
+
+impl Homes {
+    pub(super) fn new(
+        config: Config,
+        keypair: Keypair,
+        stars: &[Multiaddr],
+        reporter: Reporter,
+    ) -> Result<Self, Failure> {
+        let mut driven = Driven::new(config, keypair);
+        let mut listeners = Vec::new();
+        for star in stars {
+            let id = ListenerId::next();
+            driven
+                .transport
+                .listen_on(id, star.clone())
+                .map_err(|error| Failure::new(Exit::LISTEN, error, "name each star once"))?;
+            listeners.push((id, star.clone()));
+        }
+        Ok(Self {
+            driven,
+            stars: listeners,
+            attempts: FirstAttempts::of(stars),
+            reporter,
+        })
+    }
+
+    /// Serves the first peer that comes.
+    pub(super) async fn converse(mut self) -> Result<Exit, Failure> {
+        let (incoming, stream) = loop {
+            let event = self.driven.event().await;
+            let Some(mut incoming) = self.take(event)? else {
+                continue;
+            };
+            let accepting = &mut incoming.accept;
+            if let Ok(stream) = self.driven.during(accepting).await {
+                break (incoming, stream);
+            }
+        };
+        let peer = incoming.peer();
+        self.reporter.tell(&connected(&incoming))?;
+        let star = StarAddress::try_from(&incoming.address).map_err(Failure::internal)?;
+        converse(self.driven, &star, peer, stream, self.reporter).await
+    }
+
+    /// Serves everybody until a signal.
+    pub(super) async fn echo(mut self, mut signals: Signals) -> Result<Exit, Failure> {
+        let mut echoes = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = signals.next() => return Ok(Exit::OK),
+                Some(done) = echoes.join_next() => {
+                    self.reporter.tell(&done.map_err(Failure::internal)?)?;
+                }
+                event = self.driven.event() => {
+                    // Beyond the limit it is dropped, and so refused.
+                    if let Some(incoming) = self.take(event)?
+                        && echoes.len() < MAX_ECHOES
+                    {
+                        self.reporter.tell(&connected(&incoming))?;
+                        echoes.spawn(echo(incoming));
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) -> Result<Option<Incoming>, Failure> {
+        match event {
+            TransportEvent::Incoming {
+                upgrade,
+                send_back_addr,
+                ..
+            } => {
+                return Ok(Some(Incoming {
+                    accept: upgrade,
+                    address: send_back_addr,
+                }));
+            }
+            TransportEvent::NewAddress {
+                listener_id,
+                listen_addr,
+            } => {
+                if let Some(star) = self.star(listener_id) {
+                    self.attempts.live(&star);
+                }
+                self.reporter.tell(&PipeReport::Listening {
+                    address: listen_addr.to_string(),
+                })?;
+            }
+            TransportEvent::ListenerError { listener_id, error } => {
+                if let Some(star) = self.star(listener_id) {
+                    self.lost(&star, error.reason().clone())?;
+                }
+            }
+            TransportEvent::AddressExpired { .. } | TransportEvent::ListenerClosed { .. } => {}
+        }
+        Ok(None)
+    }
+
+    fn lost(&mut self, star: &Multiaddr, reason: Error) -> Result<(), Failure> {
+        if self.attempts.waits_for(star) {
+            return self.attempts.lost(star, reason);
+        }
+        self.reporter.tell(&PipeReport::StarLost {
+            star: star.to_string(),
+            reason: one_line(&reason),
+        })
+    }
+
+    fn star(&self, listener: ListenerId) -> Option<Multiaddr> {
+        let found = self.stars.iter().find(|(id, _)| *id == listener);
+        found.map(|(_, star)| star.clone())
+    }
+}
+
+fn connected(incoming: &Incoming) -> PipeReport {
+    PipeReport::Connected {
+        peer: incoming.peer(),
+        address: Some(incoming.address.to_string()),
+    }
+}
+
+async fn echo(incoming: Incoming) -> PipeReport {
+    let peer = incoming.peer();
+    let done = match incoming.accept.await {
+        Ok(stream) => pipe::echo(stream, Framing::Raw).await,
+        Err(error) => Err(std::io::Error::other(error)),
+    };
+    echo_report(peer, done)
+}

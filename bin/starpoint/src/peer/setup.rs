@@ -1,0 +1,113 @@
+//! From arguments to a node.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use libp2p_websocket_star::{
+    Challenge, Config as StarConfig,
+    sio::{
+        NativeConnector, TokioTimers,
+        native::{TrustedRoots, read_certificates},
+    },
+};
+use starpoint_node::{Config, KeyFile, Keypair, Multiaddr};
+
+use super::args::{OutputArgs, TrustArgs};
+use crate::{error::Failure, exit::Exit, log};
+
+/// Starts writing messages.
+pub(super) fn messages(args: &OutputArgs) -> Result<(), Failure> {
+    let quiet = "error".parse().expect("it is a level");
+    let filter = args.log.as_ref().unwrap_or(&quiet);
+    log::init(filter, args.log_format.unwrap_or_default())
+}
+
+/// Reads or makes the key in `file`, or in the default file.
+pub(super) fn lasting_key(file: Option<&Path>) -> Result<Keypair, Failure> {
+    let path = match file {
+        Some(path) => path.to_owned(),
+        None => default_key_path()?,
+    };
+    Ok(KeyFile::new(path).load_or_create()?)
+}
+
+/// Reads or makes the key in `file`; without one, makes a key that nobody keeps.
+///
+/// A command that only looks or dials would otherwise take the place of a
+/// `listen` with the same key.
+pub(super) fn passing_key(file: Option<&Path>) -> Result<Keypair, Failure> {
+    match file {
+        Some(path) => lasting_key(Some(path)),
+        None => Ok(Keypair::generate_ed25519()),
+    }
+}
+
+fn default_key_path() -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| {
+        let path = PathBuf::from(env::var_os(name)?);
+        path.is_absolute().then_some(path)
+    };
+    absolute("XDG_DATA_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/share")))
+        .map(|data| data.join("starpoint/key"))
+        .ok_or_else(|| {
+            Failure::message(
+                Exit::KEY,
+                "no place for a key: neither XDG_DATA_HOME nor HOME is an absolute path",
+                "name a file with --key",
+            )
+        })
+}
+
+/// Returns how stars are spoken to.
+pub(super) fn star_config(trust: &TrustArgs) -> Result<StarConfig, Failure> {
+    let mut roots = TrustedRoots::default();
+    for path in &trust.ca {
+        let pem = std::fs::read(path)
+            .with_context(|| format!("cannot read `{}`", path.display()))
+            .map_err(ca_failure)?;
+        let read = read_certificates(&pem)
+            .with_context(|| format!("cannot use `{}`", path.display()))
+            .map_err(ca_failure)?;
+        roots.extra.extend(read);
+    }
+    let connector = NativeConnector::with_roots(&roots).map_err(ca_failure)?;
+    let mut config = StarConfig::with_io(Arc::new(connector), Arc::new(TokioTimers));
+    if trust.allow_no_challenge {
+        config.challenge = Challenge::Optional;
+    }
+    Ok(config)
+}
+
+fn ca_failure(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::new(
+        Exit::TLS,
+        error,
+        "--ca takes PEM files with certificates of authorities",
+    )
+}
+
+/// Returns a node's settings; it is a peer at `stars`.
+pub(super) fn node_config(keypair: Keypair, star: StarConfig, stars: Vec<Multiaddr>) -> Config {
+    let mut config = Config::new(keypair);
+    config.star = star;
+    config.stars = stars;
+    config
+}
+
+/// Runs a command to its end.
+///
+/// What still runs then, a read of the terminal for one, is left behind.
+pub(super) fn run(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::internal)?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
+}
