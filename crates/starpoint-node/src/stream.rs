@@ -13,7 +13,9 @@ pub type Stream = libp2p::swarm::Stream;
 /// Streams that others open with one protocol.
 ///
 /// At most [`max_waiting_streams`](crate::Config::max_waiting_streams) wait here;
-/// one more is reset, and its peer may try again.
+/// one more is reset, and its peer may try again. Below, libp2p-stream has room for
+/// one: of two that come in the same moment the second may be reset, too. Let who
+/// is dialed speak first, as `starpoint listen` does, and who dials try again.
 #[derive(Debug)]
 pub struct Incoming {
     streams: mpsc::Receiver<(PeerId, Stream)>,

@@ -17,6 +17,9 @@ use crate::{error::Failure, exit::Exit};
 
 /// Longest wait for the other side to have heard of the end.
 const LAST_WORD_DEADLINE: Duration = Duration::from_secs(5);
+/// Streams that may be dropped before one is served, and the pause between them.
+const MAX_ATTEMPTS: u32 = 10;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -96,13 +99,28 @@ pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
     setup::run(async {
         let (node, _events) = starpoint_node::start(config)?;
         let peer = node.dial(args.address.clone()).await?;
-        let stream = node.open_stream(peer, PIPE).await?;
+        let stream = open(&node, peer).await?;
         reporter.tell(&PipeReport::Connected {
             peer: peer.to_string(),
             address: Some(args.address.to_string()),
         })?;
         converse(&node, peer, stream, reporter).await
     })
+}
+
+/// Opens a stream that the peer serves.
+async fn open(node: &Node, peer: PeerId) -> Result<Stream, Failure> {
+    let mut attempts = 0..MAX_ATTEMPTS;
+    loop {
+        let mut stream = node.open_stream(peer, PIPE).await?;
+        match pipe::greeted(&mut stream).await {
+            Ok(()) => return Ok(stream),
+            Err(error) if attempts.next().is_none() => {
+                return Err(pipe::broken(error));
+            }
+            Err(_) => tokio::time::sleep(ATTEMPT_PAUSE).await,
+        }
+    }
 }
 
 /// Moves bytes until both directions have ended, and sees to it that the end has

@@ -151,7 +151,12 @@ impl Listener {
         let (peer, stream) = loop {
             tokio::select! {
                 Some(event) = self.events.next() => self.tell(event)?,
-                Some(first) = self.incoming.next() => break first,
+                Some((peer, mut stream)) = self.incoming.next() => {
+                    // Who has gone already is not the one to wait for.
+                    if pipe::greet(&mut stream).await.is_ok() {
+                        break (peer, stream);
+                    }
+                }
             }
         };
         // Who comes now is told that nobody listens.
@@ -219,8 +224,12 @@ fn connected(peer: PeerId) -> PipeReport {
     }
 }
 
-async fn echo(peer: PeerId, stream: Stream) -> PipeReport {
-    echo_report(peer.to_string(), pipe::echo(stream, Framing::Chunks).await)
+async fn echo(peer: PeerId, mut stream: Stream) -> PipeReport {
+    let done = match pipe::greet(&mut stream).await {
+        Ok(()) => pipe::echo(stream, Framing::Chunks).await,
+        Err(error) => Err(error),
+    };
+    echo_report(peer.to_string(), done)
 }
 
 /// Tells how an echo ended.

@@ -97,6 +97,30 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 }
 
+/// What the side that was dialed says first: the stream has found its program.
+///
+/// A stream that comes in the same moment as another may be dropped below the
+/// program; without this its dialer would send to nobody.
+const GREETING: [u8; 1] = [1];
+
+/// Says that the stream is being served.
+pub(super) async fn greet<S: AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    stream.write_all(&GREETING).await?;
+    stream.flush().await
+}
+
+/// Waits until the other side serves the stream.
+pub(super) async fn greeted<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {
+    let mut greeting = [0; 1];
+    let read = stream.read_exact(&mut greeting).await;
+    read.map_err(lost_before_the_end)?;
+    if greeting == GREETING {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "no greeting"))
+    }
+}
+
 /// Bytes that went each way.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moved {
@@ -125,14 +149,18 @@ impl PipeError {
             Self::Stdout(error) => Err(Failure::internal(
                 anyhow::Error::new(error).context("cannot write stdout"),
             )),
-            Self::Broken(error) => Err(Failure::new(
-                Exit::BROKEN,
-                anyhow::Error::new(error).context("connection broken"),
-                "the other side ended it, or the star was lost; what was sent may not have \
-                 arrived",
-            )),
+            Self::Broken(error) => Err(broken(error)),
         }
     }
+}
+
+/// Returns the failure of a connection that broke.
+pub(super) fn broken(error: io::Error) -> Failure {
+    Failure::new(
+        Exit::BROKEN,
+        anyhow::Error::new(error).context("connection broken"),
+        "the other side ended it, or the star was lost; what was sent may not have arrived",
+    )
 }
 
 /// Sends stdin and writes to stdout what comes, until both directions have
