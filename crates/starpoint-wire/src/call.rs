@@ -11,8 +11,9 @@ mod args;
 use bytes::Bytes;
 
 use crate::{
-    event::EventName,
+    event::{EventName, StarName},
     limits::{MAX_ERROR_TEXT_BYTES, MAX_PROOF_BYTES},
+    native::StarCall,
     stream::{StreamEnd, StreamId},
 };
 use args::Arguments;
@@ -20,7 +21,7 @@ use args::Arguments;
 pub(crate) use args::Arg;
 pub use args::CalleeAnswer;
 
-/// A call of the legacy profile with arguments of the right number and type.
+/// A call with arguments of the right number and type.
 ///
 /// Addresses and dial ids are still text: what they mean depends on the star's
 /// configuration, and a wrong one is refused with its own reason.
@@ -66,19 +67,25 @@ pub enum ClientCall {
         /// How it ended.
         end: StreamEnd,
     },
+    /// A call of the native profile.
+    Star(StarCall),
 }
 
 /// Which call a packet meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallKind {
-    /// `ss-join`
+    /// `ss-join`, `star-join`
     Join,
-    /// `ss-leave`
+    /// `ss-leave`, `star-leave`
     Leave,
-    /// `ss-dial`
+    /// `ss-dial`, `star-dial`
     Dial,
     /// One of the stream events.
     Stream,
+    /// `star-peers`
+    Peers,
+    /// `star-refuse`
+    Refuse,
     /// No event of this profile.
     Unknown,
 }
@@ -91,6 +98,8 @@ impl CallKind {
             Self::Leave => "leave",
             Self::Dial => "dial",
             Self::Stream => "stream",
+            Self::Peers => "peers",
+            Self::Refuse => "refuse",
             Self::Unknown => "unknown",
         }
     }
@@ -129,6 +138,10 @@ impl ClientCall {
             EventName::StreamAccept(name) => accept(name).ok_or(CallKind::Stream),
             EventName::StreamQueue(name) => queue(name, args, attachments).ok_or(CallKind::Stream),
             EventName::StreamError(name) => error(name, args).ok_or(CallKind::Stream),
+            EventName::Star(name) => {
+                let call = StarCall::decode(name, json).map(Self::Star);
+                call.ok_or(star_kind(name))
+            }
             EventName::Unknown => return Err(unknown),
         }
         .map_err(|kind| CallError { kind })
@@ -143,6 +156,13 @@ impl ClientCall {
             Self::StreamAccept { .. } | Self::StreamQueue { .. } | Self::StreamError { .. } => {
                 CallKind::Stream
             }
+            Self::Star(call) => match call {
+                StarCall::Join(_) => CallKind::Join,
+                StarCall::Leave => CallKind::Leave,
+                StarCall::Peers { .. } => CallKind::Peers,
+                StarCall::Dial { .. } => CallKind::Dial,
+                StarCall::Refuse { .. } => CallKind::Refuse,
+            },
         }
     }
 
@@ -158,7 +178,8 @@ impl ClientCall {
             | Self::Leave { .. }
             | Self::Dial { .. }
             | Self::StreamAccept { .. }
-            | Self::StreamError { .. } => self,
+            | Self::StreamError { .. }
+            | Self::Star(_) => self,
         }
     }
 
@@ -177,7 +198,18 @@ impl ClientCall {
                 };
                 stream.dial.as_str().len() + text
             }
+            Self::Star(call) => call.weight(),
         }
+    }
+}
+
+fn star_kind(name: StarName) -> CallKind {
+    match name {
+        StarName::Join => CallKind::Join,
+        StarName::Leave => CallKind::Leave,
+        StarName::Peers => CallKind::Peers,
+        StarName::Dial => CallKind::Dial,
+        StarName::Refuse => CallKind::Refuse,
     }
 }
 

@@ -38,6 +38,7 @@ impl ClientCall {
     /// address that is none is sent as it is, and the star refuses it.
     pub fn encode(&self) -> EncodedCall {
         let (name, args) = match self {
+            Self::Star(call) => return call.encode(),
             Self::Join { address, proof } => (event::JOIN.into(), array(&[address, proof])),
             Self::Leave { address } => (event::LEAVE.into(), array(&[address])),
             Self::Dial { from, to, dial_id } => (event::DIAL.into(), array(&[from, to, dial_id])),

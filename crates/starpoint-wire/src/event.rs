@@ -1,4 +1,4 @@
-//! Registry of the event names of the legacy profile.
+//! Registry of the event names of both profiles.
 //!
 //! Every name that the star sends or understands is written here and nowhere
 //! else. The spelling is the historic one, double letters included.
@@ -25,6 +25,38 @@ pub const STREAM_QUEUE: &str = "socket.io-pull-stream.queue.";
 /// Writer of a stream ends it; the stream id follows.
 pub const STREAM_ERROR: &str = "socket.io-pull-stream.error.";
 
+/// Star says who it is and what to sign (native).
+pub const STAR_HELLO: &str = "star-hello";
+/// Client joins (native).
+pub const STAR_JOIN: &str = "star-join";
+/// Client leaves (native).
+pub const STAR_LEAVE: &str = "star-leave";
+/// Client asks for a page of a namespace (native).
+pub const STAR_PEERS: &str = "star-peers";
+/// Star tells what has changed in a namespace (native).
+pub const STAR_PRESENCE: &str = "star-presence";
+/// Client dials by a pipe (native).
+pub const STAR_DIAL: &str = "star-dial";
+/// Star tells a callee of a dial (native).
+pub const STAR_INCOMING: &str = "star-incoming";
+/// Callee refuses a dial (native).
+pub const STAR_REFUSE: &str = "star-refuse";
+
+/// A name of the native profile that a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StarName {
+    /// [`STAR_JOIN`]
+    Join,
+    /// [`STAR_LEAVE`]
+    Leave,
+    /// [`STAR_PEERS`]
+    Peers,
+    /// [`STAR_DIAL`]
+    Dial,
+    /// [`STAR_REFUSE`]
+    Refuse,
+}
+
 /// What a name says, before the arguments are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventName<'a> {
@@ -40,6 +72,8 @@ pub enum EventName<'a> {
     StreamQueue(&'a str),
     /// [`STREAM_ERROR`] with the stream's name.
     StreamError(&'a str),
+    /// One of the native profile.
+    Star(StarName),
     /// Anything else, with the events that only a server sends.
     Unknown,
 }
@@ -54,6 +88,11 @@ impl<'a> EventName<'a> {
             JOIN => return Self::Join,
             LEAVE => return Self::Leave,
             DIAL => return Self::Dial,
+            STAR_JOIN => return Self::Star(StarName::Join),
+            STAR_LEAVE => return Self::Star(StarName::Leave),
+            STAR_PEERS => return Self::Star(StarName::Peers),
+            STAR_DIAL => return Self::Star(StarName::Dial),
+            STAR_REFUSE => return Self::Star(StarName::Refuse),
             _ => {}
         }
         if let Some(stream) = name.strip_prefix(STREAM_QUEUE) {
@@ -78,6 +117,9 @@ mod tests {
             INCOMING,
             PEER,
             EVICTED,
+            STAR_HELLO,
+            STAR_PRESENCE,
+            STAR_INCOMING,
             "disconnect",
             "error",
             "connect",

@@ -1,7 +1,7 @@
 //! What a star and its peers say to each other.
 //!
 //! Everything here is data: star addresses, the events and replies of the
-//! legacy profile, the join challenge, and the closed list of refusals. Nothing
+//! profiles, the join challenge, and the closed list of refusals. Nothing
 //! opens a socket, reads a clock or draws a random number, so every rule can be
 //! tested byte for byte. The normative text is `spec/`.
 //!
@@ -16,6 +16,7 @@
 //! 7. [`refusal`]: every way in which the star says no.
 //! 8. [`challenge`]: how a peer proves that an address is its own.
 //! 9. [`client`]: the same calls, notices and replies from the client's side.
+//! 10. [`native`]: the native profile.
 
 #![deny(missing_docs)]
 
@@ -33,6 +34,8 @@ pub mod challenge;
 pub mod refusal;
 
 pub mod client;
+
+pub mod native;
 
 pub use address::{AddressError, AddressKey, AddressRule, PeerAddress, PeerSpelling, StarAddress};
 pub use call::{CallError, CallKind, CalleeAnswer, ClientCall};

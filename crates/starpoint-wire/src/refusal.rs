@@ -54,11 +54,19 @@ pub enum Refusal {
     DialTimeout,
     /// The callee left before it answered.
     PeerGone,
+    /// The callee does not want the dial.
+    PeerRefused,
+    /// The callee speaks the legacy profile only: dial it there.
+    LegacyPeer,
+    /// The connection has joined natively already.
+    AlreadyJoined,
+    /// No pipe waits for this token: it is wrong, used, or too late.
+    PipeUnknown,
 }
 
 impl Refusal {
     /// All refusals, in the order of the specification.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidArguments,
         Self::InvalidAddress,
         Self::KeyMissing,
@@ -80,6 +88,10 @@ impl Refusal {
         Self::TooManyDials,
         Self::DialTimeout,
         Self::PeerGone,
+        Self::PeerRefused,
+        Self::LegacyPeer,
+        Self::AlreadyJoined,
+        Self::PipeUnknown,
     ];
 
     /// Returns the code, stable for ever: lower case, words joined by dashes.
@@ -106,6 +118,10 @@ impl Refusal {
             Self::TooManyDials => "too-many-dials",
             Self::DialTimeout => "dial-timeout",
             Self::PeerGone => "peer-gone",
+            Self::PeerRefused => "peer-refused",
+            Self::LegacyPeer => "legacy-peer",
+            Self::AlreadyJoined => "already-joined",
+            Self::PipeUnknown => "pipe-unknown",
         }
     }
 
@@ -133,6 +149,10 @@ impl Refusal {
             Self::TooManyDials => "Too many dials",
             Self::DialTimeout => "Dial timed out",
             Self::PeerGone => "Peer disconnected",
+            Self::PeerRefused => "Peer refused",
+            Self::LegacyPeer => "Peer speaks the legacy profile",
+            Self::AlreadyJoined => "Already joined",
+            Self::PipeUnknown => "Pipe unknown",
         }
     }
 }

@@ -1,0 +1,174 @@
+//! What a star tells a client unasked.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use libp2p_identity::PeerId;
+
+use super::{
+    Hello, MAX_ENTRIES, Namespace, PeerRecord, PipeToken,
+    wire::{self, BatchWire, IncomingWire},
+};
+use crate::event;
+
+/// `star-presence`: what has changed in a namespace since the batch before
+/// (R-PRES-4). Written once, whoever it goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceBatch {
+    /// Which namespace.
+    pub namespace: Namespace,
+    /// Number of the batch, one above that of the batch before.
+    pub seq: u64,
+    /// Who has come, in base58.
+    pub joined: Vec<Arc<str>>,
+    /// Who has gone.
+    pub left: Vec<Arc<str>>,
+    /// Whether the reader has missed a batch and has to ask for the whole.
+    pub sync: Sync,
+}
+
+/// Whether a batch goes on from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// It does.
+    InOrder,
+    /// The star has left batches out for this reader: what it knows is of no more
+    /// use.
+    Lost,
+}
+
+impl PresenceBatch {
+    /// Returns the arguments of the event.
+    pub fn encode(&self) -> String {
+        let texts = |ids: &'_ [Arc<str>]| ids.iter().map(|id| id.to_string().into()).collect();
+        wire::to_text(&[BatchWire {
+            ns: self.namespace.as_str().into(),
+            seq: self.seq,
+            joined: texts(&self.joined),
+            left: texts(&self.left),
+            resync: self.sync == Sync::Lost,
+        }])
+    }
+
+    fn decode(args: &str) -> Option<Self> {
+        let batch: BatchWire<'static> = wire::first(args)?;
+        if batch.joined.len() > MAX_ENTRIES || batch.left.len() > MAX_ENTRIES {
+            return None;
+        }
+        let texts =
+            |ids: &[std::borrow::Cow<'_, str>]| ids.iter().map(|id| (&**id).into()).collect();
+        Some(Self {
+            namespace: Namespace::parse(&batch.ns)?,
+            seq: batch.seq,
+            joined: texts(&batch.joined),
+            left: texts(&batch.left),
+            sync: if batch.resync {
+                Sync::Lost
+            } else {
+                Sync::InOrder
+            },
+        })
+    }
+}
+
+/// An event from the star to a native client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StarEvent {
+    /// `star-hello`.
+    Hello(Box<Hello>),
+    /// `star-presence`: the arguments of a [`PresenceBatch`], shared by all who
+    /// hear of it.
+    Presence(Arc<str>),
+    /// `star-incoming`: a peer dials; open a pipe with the token, or refuse.
+    Incoming {
+        /// Who dials, proved to the star.
+        from: PeerId,
+        /// What opens this side.
+        token: PipeToken,
+        /// Where else the dialer may be found, by its own word.
+        record: Option<PeerRecord>,
+    },
+}
+
+impl StarEvent {
+    /// Returns the name of the event.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => event::STAR_HELLO,
+            Self::Presence(_) => event::STAR_PRESENCE,
+            Self::Incoming { .. } => event::STAR_INCOMING,
+        }
+    }
+
+    /// Returns the arguments, the text of a JSON array.
+    pub fn args(&self) -> Arc<str> {
+        match self {
+            Self::Hello(hello) => hello.encode().into(),
+            Self::Presence(args) => Arc::clone(args),
+            Self::Incoming {
+                from,
+                token,
+                record,
+            } => wire::to_text(&[IncomingWire {
+                from: from.to_base58().into(),
+                token: token.to_text().into(),
+                record: record
+                    .as_ref()
+                    .map(|record| BASE64.encode(record.as_bytes()).into()),
+            }])
+            .into(),
+        }
+    }
+
+    /// Returns about how many bytes the event takes on the wire.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Hello(_) => 256,
+            Self::Presence(args) => 32 + args.len(),
+            Self::Incoming { record, .. } => {
+                192 + record.as_ref().map_or(0, |r| r.as_bytes().len() * 4 / 3)
+            }
+        }
+    }
+}
+
+/// An event of the native profile, as a client reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NativeNotice {
+    /// `star-hello`.
+    Hello(Box<Hello>),
+    /// `star-presence`.
+    Presence(PresenceBatch),
+    /// `star-incoming`.
+    Incoming {
+        /// Who dials, by the star's word.
+        from: PeerId,
+        /// What opens this side.
+        token: PipeToken,
+        /// Where else the dialer may be found, unchecked.
+        record: Option<PeerRecord>,
+    },
+}
+
+impl NativeNotice {
+    /// Decodes an event; `args` is the JSON array without the name. `None` when it
+    /// is none of the profile, or cannot be read.
+    pub fn decode(name: &str, args: &str) -> Option<Self> {
+        match name {
+            event::STAR_HELLO => Some(Self::Hello(Box::new(Hello::decode(args)?))),
+            event::STAR_PRESENCE => PresenceBatch::decode(args).map(Self::Presence),
+            event::STAR_INCOMING => {
+                let incoming: IncomingWire<'static> = wire::first(args)?;
+                Some(Self::Incoming {
+                    from: incoming.from.parse().ok()?,
+                    token: PipeToken::parse(&incoming.token)?,
+                    record: incoming
+                        .record
+                        .and_then(|text| wire::bytes(&text, super::MAX_RECORD_BYTES))
+                        .and_then(|bytes| PeerRecord::new(&bytes)),
+                })
+            }
+            _ => None,
+        }
+    }
+}
