@@ -4,15 +4,23 @@ mod announce;
 mod dial;
 mod flow;
 mod join;
+mod native;
+mod pipe;
+mod presence;
 mod relay;
+
+pub use native::Ending;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Instant,
 };
 
+use libp2p_identity::PeerId;
 use rand_core::CryptoRng;
-use starpoint_wire::{CallError, CallKind, CalleeAnswer, ClientCall, Cut, Refusal, Reply};
+use starpoint_wire::{
+    CallError, CallKind, CalleeAnswer, ClientCall, Cut, Refusal, Reply, native::Namespace,
+};
 
 use crate::{
     command::{CloseReason, Command, Output},
@@ -24,7 +32,9 @@ use crate::{
     id::{AckId, ConnId, LinkId},
     link::Link,
     outbox::Control,
+    pipes::Pipes,
     quota,
+    spaces::Spaces,
 };
 
 /// The brain of one star. Owns no socket, clock or randomness.
@@ -39,6 +49,11 @@ pub struct Broker<R> {
     conns: BTreeMap<ConnId, Connection>,
     directory: Directory,
     links: BTreeMap<LinkId, Link>,
+    pipes: Pipes,
+    spaces: Spaces,
+    /// Native peers whose connection broke, until when they count as being here, and
+    /// where.
+    away: BTreeMap<PeerId, (Instant, Vec<Namespace>)>,
     last_link: u64,
     /// Connections that have joined.
     joined: usize,
@@ -70,6 +85,9 @@ impl<R: CryptoRng> Broker<R> {
             conns: BTreeMap::new(),
             directory: Directory::default(),
             links: BTreeMap::new(),
+            pipes: Pipes::default(),
+            spaces: Spaces::default(),
+            away: BTreeMap::new(),
             last_link: 0,
             joined: 0,
             queued_bytes: 0,
@@ -92,7 +110,7 @@ impl<R: CryptoRng> Broker<R> {
 
     /// A connection is gone, by whatever cause. All its addresses are free, and the
     /// readers of its streams hear of it after the bytes that it had sent.
-    pub fn disconnected(&mut self, conn: ConnId, now: Instant) {
+    pub fn disconnected(&mut self, conn: ConnId, ending: Ending, now: Instant) {
         let Some(connection) = self.conns.remove(&conn) else {
             return;
         };
@@ -100,7 +118,11 @@ impl<R: CryptoRng> Broker<R> {
             self.joined -= 1;
         }
         for key in &connection.addresses {
-            self.directory.remove(key);
+            self.unregister(key, now);
+        }
+        self.leave_pipes(conn);
+        if let Some(native) = connection.native {
+            self.native_gone(conn, *native, ending, now);
         }
         if !connection.pauses.is_empty() {
             self.paused -= 1;
@@ -149,6 +171,7 @@ impl<R: CryptoRng> Broker<R> {
                 self.stream_queue(conn, stream, payload, now);
             }
             ClientCall::StreamError { stream, end } => self.stream_error(conn, stream, end, now),
+            ClientCall::Star(call) => self.star_call(conn, call, ack, now),
         }
     }
 
@@ -179,6 +202,9 @@ impl<R: CryptoRng> Broker<R> {
                 Deadline::Unaccepted(link, direction) => self.unaccepted_expired(link, direction),
                 Deadline::Stall(conn) => self.stall_expired(conn, now),
                 Deadline::Announce(conn) => self.announce(conn, at, now),
+                Deadline::Pipe(pipe) => self.pipe_expired(pipe),
+                Deadline::Grace(peer) => self.grace_expired(peer, now),
+                Deadline::Presence(namespace) => self.presence_due(&namespace, now),
             }
         }
     }
@@ -204,7 +230,7 @@ impl<R: CryptoRng> Broker<R> {
     /// Ends every stream with an error, refuses every dial that waits and closes
     /// every connection. Returns how many streams had not ended.
     pub fn cut(&mut self, now: Instant) -> usize {
-        let streams = self.gauges().streams;
+        let streams = self.gauges().streams + self.cut_pipes();
         let links: Vec<_> = self.links.keys().copied().collect();
         for link in links {
             if !self.give_up_dial(link, Cut::ShuttingDown, Refusal::ShuttingDown, now) {
@@ -218,9 +244,9 @@ impl<R: CryptoRng> Broker<R> {
         streams
     }
 
-    /// Returns whether every connection is gone.
+    /// Returns whether every connection and every pipe is gone.
     pub fn is_empty(&self) -> bool {
-        self.conns.is_empty()
+        self.conns.is_empty() && self.pipes.is_empty()
     }
 
     /// Returns what has happened so far.
@@ -243,6 +269,7 @@ impl<R: CryptoRng> Broker<R> {
             links: self.links.len(),
             streams: self.links.values().map(open).sum(),
             bytes_queued: self.queued_bytes,
+            pipes: self.pipes.n_open(),
             paused: self.paused,
         }
     }
@@ -259,9 +286,13 @@ impl<R: CryptoRng> Broker<R> {
                 self.counters.dials += 1;
                 self.counters.dials_failed += 1;
             }
-            CallKind::Leave | CallKind::Stream => {}
+            CallKind::Leave | CallKind::Stream | CallKind::Peers | CallKind::Refuse => {}
             // Nobody knows what an unknown event's answer would mean.
             CallKind::Unknown => return,
+        }
+        let is_native = self.conns.get(&conn).is_some_and(|c| c.native.is_some());
+        if is_native && matches!(kind, CallKind::Peers | CallKind::Refuse) {
+            return self.refuse_star(conn, ack, Refusal::InvalidArguments);
         }
         self.refuse(conn, ack, Refusal::InvalidArguments);
     }

@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
-use starpoint_wire::{Reply, ServerEvent};
+use starpoint_wire::{
+    Refusal, Reply, ServerEvent,
+    native::{StarEvent, StarReply},
+};
 
-use crate::id::{AckId, ConnId, LinkId};
+use crate::id::{AckId, ConnId, LinkId, PipeId};
 
 /// Answer of [`Broker::poll`](crate::Broker::poll).
 #[derive(Debug, PartialEq)]
@@ -45,6 +48,40 @@ pub enum Command {
         /// What.
         event: ServerEvent,
     },
+    /// Acknowledge a call of the native profile.
+    StarReply {
+        /// Who called.
+        conn: ConnId,
+        /// The number that the call carried.
+        ack: AckId,
+        /// The answer.
+        reply: StarReply,
+    },
+    /// Send an event of the native profile.
+    StarEmit {
+        /// To whom.
+        conn: ConnId,
+        /// What.
+        event: StarEvent,
+    },
+    /// Join the two sides of a pipe, which are both waiting, and report
+    /// [`Broker::pipe_ended`](crate::Broker::pipe_ended) when it is over.
+    OpenPipe {
+        /// Which.
+        pipe: PipeId,
+    },
+    /// Refuse whoever waits for the other side of a pipe. It is forgotten.
+    DropPipe {
+        /// Which.
+        pipe: PipeId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// End an open pipe because the star is shutting down.
+    CutPipe {
+        /// Which.
+        pipe: PipeId,
+    },
     /// Read nothing more from the connection until [`Command::Resume`].
     Pause {
         /// Whose calls.
@@ -71,10 +108,17 @@ impl Command {
     /// [`Broker::written`](crate::Broker::written) has to report.
     pub fn sends_to(&self) -> Option<ConnId> {
         match self {
-            Self::Reply { conn, .. } | Self::Emit { conn, .. } | Self::Ask { conn, .. } => {
-                Some(*conn)
-            }
-            Self::Pause { .. } | Self::Resume { .. } | Self::Close { .. } => None,
+            Self::Reply { conn, .. }
+            | Self::Emit { conn, .. }
+            | Self::Ask { conn, .. }
+            | Self::StarReply { conn, .. }
+            | Self::StarEmit { conn, .. } => Some(*conn),
+            Self::OpenPipe { .. }
+            | Self::DropPipe { .. }
+            | Self::CutPipe { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Close { .. } => None,
         }
     }
 }

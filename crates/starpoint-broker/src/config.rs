@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
+use libp2p_identity::PeerId;
+
 use starpoint_wire::{AddressRule, limits};
 
 /// Whether a peer has to prove that an address is its own.
@@ -27,11 +29,19 @@ pub struct Config {
     pub announce_interval: Duration,
     /// Most connections that may have joined at once. Default 10 000.
     pub max_peers: NonZeroUsize,
+    /// The star's own id, which native peers sign. No default.
+    pub star: PeerId,
+    /// How long a native peer whose connection breaks counts as being here.
+    /// Default [`quota::GRACE`](crate::quota::GRACE).
+    pub grace: Duration,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+impl Config {
+    /// Returns the defaults for a star with this id.
+    pub fn new(star: PeerId) -> Self {
         Self {
+            star,
+            grace: crate::quota::GRACE,
             challenge: Challenge::Required,
             address_rule: AddressRule::AnyMultiaddr,
             announce_interval: limits::ANNOUNCE_INTERVAL,

@@ -8,7 +8,9 @@ use std::{
 use libp2p_identity::PublicKey;
 use starpoint_wire::{AddressKey, DialId, Direction, Nonce, PeerSpelling};
 
-use crate::{directory::Seq, id::ConnId, id::LinkId, outbox::Outbox, quota::Bucket};
+use crate::{
+    directory::Seq, id::ConnId, id::LinkId, native::Native, outbox::Outbox, quota::Bucket,
+};
 
 /// One client connection.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Connection {
     pub(crate) pauses: BTreeSet<PauseReason>,
     pub(crate) announcer: Announcer,
     pub(crate) is_closing: bool,
+    /// Set if it has offered the native profile.
+    pub(crate) native: Option<Box<Native>>,
 }
 
 /// A challenge that waits for its answer.
@@ -78,6 +82,7 @@ impl Connection {
             pauses: BTreeSet::new(),
             announcer: Announcer::default(),
             is_closing: false,
+            native: None,
         }
     }
 }

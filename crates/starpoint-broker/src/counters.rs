@@ -33,6 +33,10 @@ pub struct Counters {
     pub takeovers: u64,
     /// `ws-peer` events.
     pub announcements: u64,
+    /// `star-presence` events.
+    pub presence_batches: u64,
+    /// Bytes that ended pipes have carried, both ways.
+    pub bytes_piped: u64,
     /// Bytes of chunks handed to their readers.
     pub bytes_relayed: u64,
     /// Times that a connection's reads were paused.
@@ -50,6 +54,8 @@ pub struct Gauges {
     pub links: usize,
     /// Streams that have not ended: up to two for each link.
     pub streams: usize,
+    /// Open pipes.
+    pub pipes: usize,
     /// Bytes of chunks waiting in the broker.
     pub bytes_queued: usize,
     /// Connections whose reads are paused.

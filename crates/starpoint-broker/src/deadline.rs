@@ -2,13 +2,14 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
 
-use starpoint_wire::Direction;
+use libp2p_identity::PeerId;
+use starpoint_wire::{Direction, native::Namespace};
 
-use crate::id::{ConnId, LinkId};
+use crate::id::{ConnId, LinkId, PipeId};
 
 /// What a deadline is for. Its owner may be gone or have a newer one by the time
 /// it comes; whoever handles it looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
     /// A callee has to have answered.
     Dial(LinkId),
@@ -18,6 +19,12 @@ pub(crate) enum Deadline {
     Stall(ConnId),
     /// A connection hears of others.
     Announce(ConnId),
+    /// Both sides of a pipe have to be there.
+    Pipe(PipeId),
+    /// A peer that is away has to be back.
+    Grace(PeerId),
+    /// The readers of a namespace hear of what has changed.
+    Presence(Namespace),
 }
 
 /// Deadlines in the order of time.

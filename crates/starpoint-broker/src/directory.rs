@@ -14,24 +14,51 @@ use crate::id::ConnId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Seq(pub(crate) u64);
 
+/// Which profile a registration belongs to, and whether legacy peers hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// Of a legacy peer.
+    Legacy,
+    /// Of a native peer in the default namespace.
+    Native,
+    /// Of a native peer that is not: it can be dialed by whoever knows it.
+    NativeUnlisted,
+}
+
+impl Listing {
+    pub(crate) fn is_native(self) -> bool {
+        match self {
+            Self::Legacy => false,
+            Self::Native | Self::NativeUnlisted => true,
+        }
+    }
+}
+
 /// An address and the connection that has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Registration {
     pub(crate) conn: ConnId,
     pub(crate) address: PeerAddress,
+    pub(crate) listing: Listing,
     /// The address in both spellings: it is read far more often than written.
     ipfs: Box<str>,
     p2p: Box<str>,
 }
 
 impl Registration {
-    fn new(conn: ConnId, address: PeerAddress) -> Self {
+    fn new(conn: ConnId, address: PeerAddress, listing: Listing) -> Self {
         Self {
             conn,
+            listing,
             ipfs: address.spelled(PeerSpelling::Ipfs).into(),
             p2p: address.spelled(PeerSpelling::P2p).into(),
             address,
         }
+    }
+
+    /// Returns whether legacy peers may be told of it.
+    pub(crate) fn is_announceable(&self) -> bool {
+        self.listing != Listing::NativeUnlisted && self.address.is_announceable()
     }
 
     /// Returns the address for a reader of `spelling`.
@@ -50,11 +77,17 @@ pub(crate) struct Directory {
     by_seq: BTreeMap<Seq, Registration>,
     by_key: HashMap<AddressKey, Seq>,
     by_peer: HashMap<PeerId, BTreeSet<Seq>>,
+    n_legacy: usize,
 }
 
 impl Directory {
     pub(crate) fn len(&self) -> usize {
         self.by_seq.len()
+    }
+
+    /// Returns how many addresses legacy peers have.
+    pub(crate) fn n_legacy(&self) -> usize {
+        self.n_legacy
     }
 
     /// Returns the newest number given out.
@@ -63,14 +96,16 @@ impl Directory {
     }
 
     /// Registers an address. The key must be free.
-    pub(crate) fn insert(&mut self, conn: ConnId, address: PeerAddress) -> Seq {
+    pub(crate) fn insert(&mut self, conn: ConnId, address: PeerAddress, listing: Listing) -> Seq {
         self.last_seq.0 += 1;
         let seq = self.last_seq;
         if let Some(peer) = address.peer() {
             self.by_peer.entry(peer).or_default().insert(seq);
         }
+        self.n_legacy += usize::from(listing == Listing::Legacy);
         self.by_key.insert(address.key().clone(), seq);
-        self.by_seq.insert(seq, Registration::new(conn, address));
+        self.by_seq
+            .insert(seq, Registration::new(conn, address, listing));
         seq
     }
 
@@ -78,6 +113,7 @@ impl Directory {
     pub(crate) fn remove(&mut self, key: &AddressKey) -> Option<Registration> {
         let seq = self.by_key.remove(key)?;
         let registration = self.by_seq.remove(&seq)?;
+        self.n_legacy -= usize::from(registration.listing == Listing::Legacy);
         if let Some(peer) = registration.address.peer()
             && let Some(seqs) = self.by_peer.get_mut(&peer)
         {
@@ -93,6 +129,12 @@ impl Directory {
     pub(crate) fn owner(&self, key: &AddressKey) -> Option<ConnId> {
         let seq = self.by_key.get(key)?;
         self.by_seq.get(seq).map(|r| r.conn)
+    }
+
+    /// Returns who has joined last with an address of this peer.
+    pub(crate) fn newest_of(&self, peer: &PeerId) -> Option<&Registration> {
+        let seq = self.by_peer.get(peer)?.last()?;
+        self.by_seq.get(seq)
     }
 
     pub(crate) fn get(&self, seq: Seq) -> Option<&Registration> {
@@ -119,7 +161,7 @@ impl Directory {
     /// Returns registrations after `seq` that others may be told of, oldest first.
     pub(crate) fn news(&self, seq: Seq) -> impl Iterator<Item = (Seq, &Registration)> {
         self.after(seq)
-            .filter(|(_, registration)| registration.address.is_announceable())
+            .filter(|(_, registration)| registration.is_announceable())
     }
 
     /// Returns the newest addresses that other connections have, oldest first, in
@@ -131,7 +173,7 @@ impl Directory {
         limit: usize,
     ) -> Vec<String> {
         let newest = self.by_seq.values().rev();
-        let newest = newest.filter(|r| r.conn != than && r.address.is_announceable());
+        let newest = newest.filter(|r| r.conn != than && r.is_announceable());
         let mut addresses: Vec<_> = newest.take(limit).map(|r| r.spelled(spelling)).collect();
         addresses.reverse();
         addresses

@@ -13,3 +13,16 @@ pub struct AckId(pub i64);
 /// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub(crate) u64);
+
+/// One pipe between two peers. Chosen by the broker, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PipeId(pub(crate) u64);
+
+/// Whose side of a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PipeSide {
+    /// The peer that dialed.
+    Dialer,
+    /// The peer that was dialed.
+    Callee,
+}

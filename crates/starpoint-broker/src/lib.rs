@@ -45,10 +45,13 @@ mod connection;
 mod deadline;
 mod directory;
 mod link;
+mod native;
 mod outbox;
+mod pipes;
+mod spaces;
 
-pub use broker::Broker;
+pub use broker::{Broker, Ending};
 pub use command::{CloseReason, Command, Output};
 pub use config::{Challenge, Config};
 pub use counters::{Counters, Gauges};
-pub use id::{AckId, ConnId, LinkId};
+pub use id::{AckId, ConnId, LinkId, PipeId, PipeSide};

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use starpoint_wire::{Direction, Reply, ServerEvent};
+use starpoint_wire::{
+    Direction, Reply, ServerEvent,
+    native::{StarEvent, StarReply},
+};
 
 use crate::{
     id::{AckId, ConnId, LinkId},
@@ -15,6 +18,8 @@ pub(crate) enum Control {
     Reply(AckId, Reply),
     Emit(ServerEvent),
     Ask(LinkId, ServerEvent),
+    StarReply(AckId, StarReply),
+    StarEvent(StarEvent),
 }
 
 impl Control {
@@ -22,6 +27,8 @@ impl Control {
         match self {
             Self::Reply(_, reply) => reply.weight(),
             Self::Emit(event) | Self::Ask(_, event) => event.weight(),
+            Self::StarReply(_, reply) => reply.weight(),
+            Self::StarEvent(event) => event.weight(),
         }
     }
 }

@@ -73,6 +73,20 @@ pub const MIN_ANNOUNCEMENTS: usize = 4;
 /// Most announcements to one connection in an interval.
 pub const MAX_ANNOUNCEMENTS: usize = 128;
 
+/// How long a native peer whose connection breaks counts as being here, by default
+/// (R-PRES-6).
+pub const GRACE: Duration = Duration::from_secs(15);
+/// Most pipes of one peer, the ones being dialed included (R-LIMIT-12).
+pub const MAX_PIPES: usize = 512;
+/// Hint to whom a star has no room.
+pub const BUSY_RETRY: Duration = Duration::from_secs(10);
+/// Shortest time between two batches of a namespace (R-PRES-5).
+pub const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// Longest time between two batches of a namespace.
+pub const MAX_BATCH_INTERVAL: Duration = Duration::from_secs(5);
+/// Batches that a namespace sends in a second, to all its readers together.
+pub const PRESENCE_PER_SECOND: u32 = 2_000;
+
 /// Joins and leaves of one connection: burst, and time for one more (R-LIMIT-8).
 pub(crate) const JOIN_RATE: Rate = Rate {
     burst: 64,

@@ -145,6 +145,13 @@ fn size(command: &Command) -> (usize, usize) {
         Command::Emit { event, .. } | Command::Ask { event, .. } => {
             (event.packets(), event.weight())
         }
-        Command::Pause { .. } | Command::Resume { .. } | Command::Close { .. } => (0, 0),
+        Command::StarReply { reply, .. } => (1, reply.weight()),
+        Command::StarEmit { event, .. } => (1, event.weight()),
+        Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Close { .. }
+        | Command::OpenPipe { .. }
+        | Command::DropPipe { .. }
+        | Command::CutPipe { .. } => (0, 0),
     }
 }

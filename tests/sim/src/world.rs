@@ -7,7 +7,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Challenge, Command, Config, ConnId, Counters, Gauges, LinkId, Output,
+    AckId, Broker, Challenge, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Output,
 };
 use starpoint_wire::{
     CalleeAnswer, ClientCall, Cut, Refusal, Reply, ServerEvent, StreamEnd, StreamId,
@@ -19,6 +19,12 @@ use crate::{
     model::{Model, StreamName, content},
     names::{Identity, canonical},
 };
+
+/// Returns the id of the star.
+fn star_id() -> libp2p_identity::PeerId {
+    let keypair = libp2p_identity::Keypair::ed25519_from_bytes([255; 32]);
+    keypair.expect("32 bytes are a key").public().to_peer_id()
+}
 
 /// What a world is like.
 #[derive(Clone, Debug)]
@@ -64,7 +70,7 @@ impl World {
         let config = Config {
             challenge: plan.challenge,
             max_peers: 100_000.try_into().expect("not zero"),
-            ..Config::default()
+            ..Config::new(star_id())
         };
         Self {
             rng: StdRng::seed_from_u64(seed),
@@ -124,7 +130,7 @@ impl World {
         for dial in self.model.dials.values_mut() {
             dial.is_answered |= dial.dialer == conn;
         }
-        self.broker.disconnected(conn, self.now);
+        self.broker.disconnected(conn, Ending::Closed, self.now);
         self.settle();
     }
 
@@ -267,6 +273,11 @@ impl World {
             Command::Reply { conn, ack, reply } => self.replied(*conn, *ack, reply),
             Command::Emit { conn, event } => self.emitted(*conn, event),
             Command::Ask { conn, link, event } => self.asked(*conn, *link, event),
+            Command::StarReply { .. }
+            | Command::StarEmit { .. }
+            | Command::OpenPipe { .. }
+            | Command::DropPipe { .. }
+            | Command::CutPipe { .. } => panic!("nobody here speaks natively: {command:?}"),
             Command::Pause { conn } => {
                 let late_calls = self.rng.random_range(0..3);
                 let client = self.clients.get_mut(conn).expect("who is paused is here");

@@ -26,6 +26,9 @@ impl<R: CryptoRng> Broker<R> {
     /// Tells others of a new address at once, as far as the budget goes (R-PEER-5);
     /// the rest hear of it at their next interval.
     pub(super) fn announce_now(&mut self, seq: Seq) {
+        if self.directory.n_legacy() == 0 {
+            return;
+        }
         let mut told = 0;
         let mut cursor = if self.directory.len() <= quota::MAX_IMMEDIATE_NOTICES {
             Seq::default()

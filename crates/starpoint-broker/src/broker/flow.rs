@@ -66,6 +66,14 @@ impl<R: CryptoRng> Broker<R> {
         }
         self.relieve_control(conn);
         self.close_if_drained(conn);
+        if self.is_behind(conn) {
+            self.catch_up(conn);
+        }
+    }
+
+    fn is_behind(&self, conn: ConnId) -> bool {
+        let native = self.conns.get(&conn).and_then(|c| c.native.as_ref());
+        native.is_some_and(|native| !native.behind.is_empty())
     }
 
     fn send_control(&mut self, conn: ConnId, control: Control) {
@@ -80,6 +88,8 @@ impl<R: CryptoRng> Broker<R> {
             Control::Reply(ack, reply) => Command::Reply { conn, ack, reply },
             Control::Emit(event) => Command::Emit { conn, event },
             Control::Ask(link, event) => Command::Ask { conn, link, event },
+            Control::StarReply(ack, reply) => Command::StarReply { conn, ack, reply },
+            Control::StarEvent(event) => Command::StarEmit { conn, event },
         };
         self.push_sent(conn, 1, bytes, command);
     }

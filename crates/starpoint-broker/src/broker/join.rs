@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use rand_core::CryptoRng;
 use starpoint_wire::{
-    AddressError, Nonce, PeerAddress, Refusal, Reply, ServerEvent, challenge,
-    limits::NONCE_LIFETIME,
+    AddressError, AddressKey, Nonce, PeerAddress, Refusal, Reply, ServerEvent, challenge,
+    limits::NONCE_LIFETIME, native::Namespace,
 };
 
 use super::Broker;
@@ -13,6 +13,7 @@ use crate::{
     command::CloseReason,
     config::Challenge,
     connection::OpenChallenge,
+    directory::{Listing, Registration},
     id::{AckId, ConnId},
     outbox::Control,
     quota::{self, JOIN_RATE},
@@ -174,8 +175,11 @@ impl<R: CryptoRng> Broker<R> {
                 return Err(Refusal::TooManyAddresses);
             }
             self.note_address(conn, &address);
-            self.evict(&address);
-            let seq = self.directory.insert(conn, address);
+            self.evict(&address, now);
+            if let Some(peer) = address.peer() {
+                self.add_to_space(&Namespace::default(), peer, now);
+            }
+            let seq = self.directory.insert(conn, address, Listing::Legacy);
             self.begin_announcing(conn, seq, now);
             self.announce_now(seq);
         }
@@ -190,7 +194,7 @@ impl<R: CryptoRng> Broker<R> {
 
     /// Returns whether one more connection may join, or this one in place of the
     /// one that has its address.
-    fn has_room_for(&self, address: &PeerAddress) -> bool {
+    pub(super) fn has_room_for(&self, address: &PeerAddress) -> bool {
         let leaves = self
             .directory
             .owner(address.key())
@@ -199,7 +203,7 @@ impl<R: CryptoRng> Broker<R> {
         self.joined - usize::from(leaves) < self.config.max_peers.get()
     }
 
-    fn note_address(&mut self, conn: ConnId, address: &PeerAddress) {
+    pub(super) fn note_address(&mut self, conn: ConnId, address: &PeerAddress) {
         if let Some(connection) = self.conns.get_mut(&conn) {
             self.joined += usize::from(connection.addresses.is_empty());
             connection.addresses.insert(address.key().clone());
@@ -207,8 +211,8 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Takes the address from the connection that has it and tells it.
-    fn evict(&mut self, address: &PeerAddress) {
-        let Some(old) = self.directory.remove(address.key()) else {
+    pub(super) fn evict(&mut self, address: &PeerAddress, now: Instant) {
+        let Some(old) = self.unregister(address.key(), now) else {
             return;
         };
         self.counters.takeovers += 1;
@@ -217,9 +221,25 @@ impl<R: CryptoRng> Broker<R> {
             address: old.address.as_str().to_owned(),
         };
         self.send(old.conn, Control::Emit(event));
+        if self
+            .conns
+            .get(&old.conn)
+            .is_some_and(|c| c.addresses.is_empty())
+        {
+            self.retire(old.conn, now);
+        }
     }
 
-    fn forget_address(&mut self, conn: ConnId, address: &PeerAddress) {
+    /// Frees an address. A legacy peer leaves the default namespace with it.
+    pub(super) fn unregister(&mut self, key: &AddressKey, now: Instant) -> Option<Registration> {
+        let old = self.directory.remove(key)?;
+        if let (Listing::Legacy, Some(peer)) = (old.listing, old.address.peer()) {
+            self.remove_from_space(&Namespace::default(), peer, now);
+        }
+        Some(old)
+    }
+
+    pub(super) fn forget_address(&mut self, conn: ConnId, address: &PeerAddress) {
         if let Some(connection) = self.conns.get_mut(&conn)
             && connection.addresses.remove(address.key())
             && connection.addresses.is_empty()
@@ -251,7 +271,7 @@ impl<R: CryptoRng> Broker<R> {
         if !connection.addresses.contains(address.key()) {
             return Err(Refusal::NotAuthorized);
         }
-        self.directory.remove(address.key());
+        self.unregister(address.key(), now);
         self.forget_address(conn, &address);
         Ok(())
     }

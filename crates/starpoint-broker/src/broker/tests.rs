@@ -6,6 +6,7 @@ mod flow;
 mod join;
 mod leave;
 mod limits;
+mod native;
 mod peers;
 mod stop;
 mod stream;
@@ -20,14 +21,23 @@ use bytes::Bytes;
 use libp2p_identity::Keypair;
 use rand_core::{TryCryptoRng, TryRng};
 use starpoint_wire::{
-    CallError, CalleeAnswer, ClientCall, Cut, DialId, Direction, Refusal, Reply, ServerEvent,
-    StreamEnd, StreamId, challenge,
+    CallError, CallKind, CalleeAnswer, ClientCall, Cut, DialId, Direction, Refusal, Reply,
+    ServerEvent, StreamEnd, StreamId, challenge,
 };
 
-use super::Broker;
+use super::{Broker, Ending};
 use crate::{
     AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Output, counters::Gauges, quota,
 };
+
+/// Returns the defaults, for a star with a key of its own.
+fn config() -> Config {
+    Config::new(star_key().public().to_peer_id())
+}
+
+fn star_key() -> Keypair {
+    Keypair::ed25519_from_bytes([255; 32]).expect("32 bytes are a key")
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 const DIALER: Direction = Direction::Dialer;
@@ -80,13 +90,13 @@ impl Star {
     fn open() -> Self {
         Self::with(Config {
             challenge: Challenge::Off,
-            ..Config::default()
+            ..config()
         })
     }
 
     /// A star with the challenge on.
     fn guarded() -> Self {
-        Self::with(Config::default())
+        Self::with(config())
     }
 
     fn with(config: Config) -> Self {
@@ -182,7 +192,7 @@ impl Star {
     }
 
     fn disconnect(&mut self, conn: ConnId) -> Vec<Command> {
-        self.broker.disconnected(conn, self.now);
+        self.broker.disconnected(conn, Ending::Closed, self.now);
         self.stopped.remove(&conn);
         self.paused.remove(&conn);
         self.drain()
@@ -243,7 +253,14 @@ impl Star {
             Command::Pause { conn } => assert!(self.paused.insert(*conn), "paused twice"),
             Command::Resume { conn } => assert!(self.paused.remove(conn), "was not paused"),
             Command::Close { conn, .. } => assert!(self.closed.insert(*conn), "closed twice"),
-            Command::Reply { .. } | Command::Emit { .. } | Command::Ask { .. } => {}
+            Command::Reply { .. }
+            | Command::Emit { .. }
+            | Command::Ask { .. }
+            | Command::StarReply { .. }
+            | Command::StarEmit { .. }
+            | Command::OpenPipe { .. }
+            | Command::DropPipe { .. }
+            | Command::CutPipe { .. } => {}
         }
         let Some(conn) = command.sends_to() else {
             return;
@@ -270,7 +287,14 @@ fn size(command: &Command) -> (usize, usize) {
         Command::Emit { event, .. } | Command::Ask { event, .. } => {
             (event.packets(), event.weight())
         }
-        Command::Pause { .. } | Command::Resume { .. } | Command::Close { .. } => (0, 0),
+        Command::StarReply { reply, .. } => (1, reply.weight()),
+        Command::StarEmit { event, .. } => (1, event.weight()),
+        Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Close { .. }
+        | Command::OpenPipe { .. }
+        | Command::DropPipe { .. }
+        | Command::CutPipe { .. } => (0, 0),
     }
 }
 

@@ -158,7 +158,7 @@ fn r_flow_3_whoever_does_not_take_its_replies_is_no_longer_read() {
         star.ask_raw(
             a,
             Err(CallError {
-                kind: starpoint_wire::CallKind::Leave,
+                kind: CallKind::Leave,
             }),
         );
         asked += 1;

@@ -287,7 +287,7 @@ fn r_join_13_a_full_star_takes_nobody_but_in_place_of_another() {
     let mut star = Star::with(Config {
         challenge: Challenge::Off,
         max_peers: 2.try_into().unwrap(),
-        ..Config::default()
+        ..config()
     });
     let (first, second) = (star.joined(1), star.joined(2));
     let third = star.conn();

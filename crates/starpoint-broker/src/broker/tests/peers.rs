@@ -67,7 +67,7 @@ fn r_peer_2_the_interval_is_the_operators() {
     let mut star = Star::with(Config {
         challenge: Challenge::Off,
         announce_interval: Duration::from_secs(3),
-        ..Config::default()
+        ..config()
     });
     let (a, _) = (star.joined(1), star.joined(2));
     let told = star.advance(30 * SECOND);
@@ -91,7 +91,7 @@ fn r_peer_2_no_interval_is_too_short_or_too_long() {
         let mut star = Star::with(Config {
             challenge: Challenge::Off,
             announce_interval,
-            ..Config::default()
+            ..config()
         });
         let (a, _) = (star.joined(1), star.joined(2));
         let told = star.advance(quota::MIN_ANNOUNCE_INTERVAL);

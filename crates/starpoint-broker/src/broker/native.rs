@@ -1,0 +1,343 @@
+//! The native profile: hello, join, leave, grace.
+
+use std::time::{Duration, Instant};
+
+use libp2p_identity::{PeerId, PublicKey};
+use rand_core::CryptoRng;
+use starpoint_wire::{
+    PeerAddress, Refusal,
+    limits::NONCE_LIFETIME,
+    native::{
+        FIRST_PAGE_PEERS, Hello, JoinCall, JoinStatement, Nonce32, Openness, StarCall, StarEvent,
+        StarReply,
+    },
+};
+
+use super::Broker;
+use crate::{
+    config::Challenge,
+    connection::Connection,
+    deadline::Deadline,
+    directory::Listing,
+    id::{AckId, ConnId},
+    native::{Greeting, Joined, Native, Stage},
+    outbox::Control,
+    quota::{self, JOIN_RATE},
+};
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The transport closed or broke. Its peer may come back in a moment.
+    Closed,
+    /// Nothing was heard of it for longer than a heartbeat may take: what could be
+    /// waited for has been.
+    Silent,
+}
+
+impl<R: CryptoRng> Broker<R> {
+    /// A connection that has offered the native profile has come up. `unix_now` is
+    /// the time of day, in seconds of Unix time; it goes into the challenge.
+    pub fn connected_native(&mut self, conn: ConnId, unix_now: u64, now: Instant) {
+        let mut challenge = [0; 32];
+        self.rng.fill_bytes(&mut challenge);
+        let greeting = Greeting {
+            challenge: Nonce32(challenge),
+            expires: unix_now.saturating_add(NONCE_LIFETIME.as_secs()),
+            deadline: now + NONCE_LIFETIME,
+        };
+        let mut connection = Connection::new();
+        // It hears of others by presence.
+        connection.announcer.news = crate::directory::Seq(u64::MAX);
+        connection.native = Some(Box::new(Native::new(greeting)));
+        self.conns.insert(conn, connection);
+        let openness = match self.config.challenge {
+            Challenge::Required => Openness::Proven,
+            Challenge::Off => Openness::Open,
+        };
+        let hello = Hello {
+            star: self.config.star,
+            challenge: greeting.challenge,
+            expires: greeting.expires,
+            openness,
+            grace: self.config.grace,
+        };
+        self.emit_star(conn, StarEvent::Hello(Box::new(hello)));
+        if self.is_draining {
+            self.close(conn, crate::CloseReason::ShuttingDown);
+        }
+    }
+
+    pub(super) fn emit_star(&mut self, conn: ConnId, event: StarEvent) {
+        self.send(conn, Control::StarEvent(event));
+    }
+
+    pub(super) fn reply_star(&mut self, conn: ConnId, ack: AckId, reply: StarReply) {
+        self.send(conn, Control::StarReply(ack, reply));
+    }
+
+    pub(super) fn refuse_star(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
+        *self.counters.refusals.entry(refusal).or_default() += 1;
+        let retry = retry_hint(refusal);
+        self.reply_star(conn, ack, StarReply::Refused { refusal, retry });
+    }
+
+    /// Handles a call of the native profile. One of a connection that has not
+    /// offered it is an event that nobody knows (R-NATIVE-2).
+    pub(super) fn star_call(
+        &mut self,
+        conn: ConnId,
+        call: StarCall,
+        ack: Option<AckId>,
+        now: Instant,
+    ) {
+        let is_native = self.conns.get(&conn).is_some_and(|c| c.native.is_some());
+        if !is_native {
+            return self.malformed(conn, starpoint_wire::CallKind::Unknown, None);
+        }
+        match (call, ack) {
+            (StarCall::Join(join), Some(ack)) => self.star_join(conn, *join, ack, now),
+            (StarCall::Peers { namespace, after }, Some(ack)) => {
+                self.star_peers(conn, &namespace, after, ack, now);
+            }
+            (StarCall::Dial { to, token }, Some(ack)) => self.star_dial(conn, to, token, ack, now),
+            (StarCall::Refuse { token }, _) => self.star_refuse(conn, &token),
+            (StarCall::Leave, ack) => {
+                self.star_leave(conn, now);
+                if let Some(ack) = ack {
+                    self.reply_star(conn, ack, StarReply::Done);
+                }
+            }
+            (call @ (StarCall::Join(_) | StarCall::Peers { .. } | StarCall::Dial { .. }), None) => {
+                let kind = starpoint_wire::ClientCall::Star(call).kind();
+                self.malformed(conn, kind, None);
+            }
+        }
+    }
+
+    /// Handles `star-join` (R-NATIVE-4 to R-NATIVE-9).
+    fn star_join(&mut self, conn: ConnId, join: JoinCall, ack: AckId, now: Instant) {
+        self.counters.joins += 1;
+        match self.try_star_join(conn, join, now) {
+            Ok(reply) => {
+                self.counters.joins_succeeded += 1;
+                self.reply_star(conn, ack, reply);
+            }
+            Err(refusal) => {
+                self.counters.joins_failed += 1;
+                self.refuse_star(conn, ack, refusal);
+            }
+        }
+    }
+
+    fn try_star_join(
+        &mut self,
+        conn: ConnId,
+        join: JoinCall,
+        now: Instant,
+    ) -> Result<StarReply, Refusal> {
+        let peer = self.prove(conn, &join, now)?;
+        let address = match &join.address {
+            Some(address) => Some(self.own_address(address, peer)?),
+            None => None,
+        };
+        let namespaces = match address {
+            Some(_) => join.namespaces,
+            None => Vec::new(),
+        };
+        if let Some(address) = &address {
+            if !self.has_room_for(address) {
+                return Err(Refusal::StarFull);
+            }
+            for namespace in &namespaces {
+                self.add_to_space(namespace, peer, now);
+                self.spaces.subscribe(namespace, conn);
+            }
+        }
+        let is_resumed = self.end_grace(peer, now);
+        if let Some(address) = address {
+            let is_listed = namespaces
+                .iter()
+                .any(|n| n.as_str() == starpoint_wire::native::Namespace::DEFAULT);
+            let listing = if is_listed {
+                Listing::Native
+            } else {
+                Listing::NativeUnlisted
+            };
+            self.note_address(conn, &address);
+            self.evict(&address, now);
+            let seq = self.directory.insert(conn, address, listing);
+            if is_listed {
+                self.announce_now(seq);
+            }
+        }
+        let pages = namespaces
+            .iter()
+            .map(|namespace| self.spaces.page(namespace, None, FIRST_PAGE_PEERS))
+            .collect();
+        if let Some(native) = self.native_mut(conn) {
+            native.stage = Stage::Joined(Joined {
+                peer,
+                record: join.record,
+                namespaces,
+            });
+        }
+        Ok(StarReply::Joined { is_resumed, pages })
+    }
+
+    /// Checks who joins. Whatever comes of it, this was the challenge's one answer.
+    fn prove(&mut self, conn: ConnId, join: &JoinCall, now: Instant) -> Result<PeerId, Refusal> {
+        let is_draining = self.is_draining;
+        let star = self.config.star;
+        let connection = self.conns.get_mut(&conn).ok_or(Refusal::PeerGone)?;
+        if !connection.joins.take(JOIN_RATE, now) {
+            return Err(Refusal::TooManyRequests);
+        }
+        if is_draining {
+            return Err(Refusal::ShuttingDown);
+        }
+        let native = connection.native.as_mut().ok_or(Refusal::PeerGone)?;
+        let greeting = match &native.stage {
+            Stage::Greeted(greeting) => *greeting,
+            Stage::Joined(_) | Stage::Left => return Err(Refusal::AlreadyJoined),
+        };
+        native.stage = Stage::Left;
+        if greeting.deadline <= now {
+            return Err(Refusal::ChallengeExpired);
+        }
+        let key = PublicKey::try_decode_protobuf(&join.key).map_err(|_| Refusal::InvalidKey)?;
+        let peer = key.to_peer_id();
+        let statement = JoinStatement {
+            star,
+            peer,
+            challenge: greeting.challenge,
+            expires: greeting.expires,
+        };
+        statement
+            .verify(&key, &join.signature)
+            .map_err(|_| Refusal::SignatureInvalid)?;
+        Ok(peer)
+    }
+
+    fn own_address(&self, address: &str, peer: PeerId) -> Result<PeerAddress, Refusal> {
+        let address = PeerAddress::parse(address, self.config.address_rule)?;
+        if address.peer() != Some(peer) {
+            return Err(Refusal::IdMismatch);
+        }
+        Ok(address)
+    }
+
+    fn native_mut(&mut self, conn: ConnId) -> Option<&mut Native> {
+        self.conns.get_mut(&conn)?.native.as_deref_mut()
+    }
+
+    /// Handles `star-leave`: the peer is gone at once, its streams and pipes go on.
+    fn star_leave(&mut self, conn: ConnId, now: Instant) {
+        let Some(connection) = self.conns.get(&conn) else {
+            return;
+        };
+        let addresses: Vec<_> = connection.addresses.iter().cloned().collect();
+        for key in addresses {
+            if let Some(registration) = self.directory.remove(&key) {
+                self.forget_address(conn, &registration.address);
+            }
+        }
+        self.retire(conn, now);
+    }
+
+    /// Takes a connection out of its namespaces. It has no part in them any more.
+    pub(super) fn retire(&mut self, conn: ConnId, now: Instant) {
+        let Some(native) = self.native_mut(conn) else {
+            return;
+        };
+        native.behind.clear();
+        if let Stage::Joined(joined) = std::mem::replace(&mut native.stage, Stage::Left) {
+            for namespace in &joined.namespaces {
+                self.spaces.unsubscribe(namespace, conn);
+                self.remove_from_space(namespace, joined.peer, now);
+            }
+        }
+    }
+
+    /// A native connection is gone. Unless it was silent or the star drains, its
+    /// peer counts as being here for the grace period (R-PRES-6).
+    pub(super) fn native_gone(
+        &mut self,
+        conn: ConnId,
+        native: Native,
+        ending: Ending,
+        now: Instant,
+    ) {
+        let Stage::Joined(joined) = native.stage else {
+            return;
+        };
+        for namespace in &joined.namespaces {
+            self.spaces.unsubscribe(namespace, conn);
+        }
+        let has_grace = ending == Ending::Closed
+            && !self.is_draining
+            && !self.config.grace.is_zero()
+            && !joined.namespaces.is_empty();
+        if !has_grace {
+            for namespace in &joined.namespaces {
+                self.remove_from_space(namespace, joined.peer, now);
+            }
+            return;
+        }
+        let until = now + self.config.grace;
+        let before = self.away.insert(joined.peer, (until, joined.namespaces));
+        self.deadlines.add(until, Deadline::Grace(joined.peer));
+        if let Some((_, namespaces)) = before {
+            for namespace in &namespaces {
+                self.remove_from_space(namespace, joined.peer, now);
+            }
+        }
+    }
+
+    /// A peer is back, or its time is over; returns whether it was away.
+    fn end_grace(&mut self, peer: PeerId, now: Instant) -> bool {
+        let Some((_, namespaces)) = self.away.remove(&peer) else {
+            return false;
+        };
+        for namespace in &namespaces {
+            self.remove_from_space(namespace, peer, now);
+        }
+        true
+    }
+
+    pub(super) fn grace_expired(&mut self, peer: PeerId, now: Instant) {
+        if self.away.get(&peer).is_some_and(|(until, _)| *until <= now) {
+            self.end_grace(peer, now);
+        }
+    }
+}
+
+/// When a refused call may succeed (R-NATIVE-8).
+pub(super) fn retry_hint(refusal: Refusal) -> Option<Duration> {
+    match refusal {
+        Refusal::TooManyRequests | Refusal::TooManyDials | Refusal::DialTimeout => {
+            Some(Duration::from_secs(1))
+        }
+        Refusal::PeerGone => Some(Duration::from_secs(2)),
+        Refusal::StarFull | Refusal::ShuttingDown => Some(quota::BUSY_RETRY),
+        Refusal::InvalidArguments
+        | Refusal::InvalidAddress
+        | Refusal::KeyMissing
+        | Refusal::InvalidKey
+        | Refusal::IdMismatch
+        | Refusal::SignatureInvalid
+        | Refusal::SignatureMalformed
+        | Refusal::ChallengeExpired
+        | Refusal::TooManyAttempts
+        | Refusal::TooManyAddresses
+        | Refusal::NotAuthorized
+        | Refusal::PeerNotFound
+        | Refusal::DialSelf
+        | Refusal::InvalidDialId
+        | Refusal::DuplicateDialId
+        | Refusal::PeerRefused
+        | Refusal::LegacyPeer
+        | Refusal::AlreadyJoined
+        | Refusal::PipeUnknown => None,
+    }
+}

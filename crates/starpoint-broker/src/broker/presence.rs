@@ -1,0 +1,105 @@
+//! Who hears of whom in the native profile: changes, and nothing else.
+
+use std::time::Instant;
+
+use libp2p_identity::PeerId;
+use rand_core::CryptoRng;
+use starpoint_wire::{
+    Refusal,
+    native::{Namespace, PAGE_PEERS, StarEvent, StarReply},
+};
+
+use super::Broker;
+use crate::{
+    deadline::Deadline,
+    id::{AckId, ConnId},
+    quota::{self, DIAL_RATE},
+};
+
+impl<R: CryptoRng> Broker<R> {
+    pub(super) fn add_to_space(&mut self, namespace: &Namespace, peer: PeerId, now: Instant) {
+        if let Some(at) = self.spaces.add(namespace, peer, now) {
+            self.deadlines
+                .add(at, Deadline::Presence(namespace.clone()));
+        }
+    }
+
+    pub(super) fn remove_from_space(&mut self, namespace: &Namespace, peer: PeerId, now: Instant) {
+        if let Some(at) = self.spaces.remove(namespace, peer, now) {
+            self.deadlines
+                .add(at, Deadline::Presence(namespace.clone()));
+        }
+    }
+
+    /// Handles `star-peers` (R-PRES-2).
+    pub(super) fn star_peers(
+        &mut self,
+        conn: ConnId,
+        namespace: &Namespace,
+        after: Option<PeerId>,
+        ack: AckId,
+        now: Instant,
+    ) {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let is_reader = connection
+            .native
+            .as_ref()
+            .and_then(|native| native.joined())
+            .is_some_and(|joined| joined.namespaces.contains(namespace));
+        if !connection.dials.take(DIAL_RATE, now) {
+            return self.refuse_star(conn, ack, Refusal::TooManyRequests);
+        }
+        if !is_reader {
+            return self.refuse_star(conn, ack, Refusal::NotAuthorized);
+        }
+        let page = self.spaces.page(namespace, after, PAGE_PEERS);
+        self.reply_star(conn, ack, StarReply::Page(page));
+    }
+
+    /// Tells the readers of a namespace what has changed. Who does not take it is
+    /// told later that it has missed something (R-PRES-7).
+    pub(super) fn presence_due(&mut self, namespace: &Namespace, now: Instant) {
+        let Some(flush) = self.spaces.flush(namespace, now) else {
+            return;
+        };
+        if flush.batches.is_empty() {
+            return;
+        }
+        for conn in flush.readers {
+            let Some(connection) = self.conns.get_mut(&conn) else {
+                continue;
+            };
+            let is_slow = !connection.outbox.is_writable()
+                || connection.outbox.control_bytes > quota::CONTROL_LOW_BYTES;
+            let Some(native) = connection.native.as_mut() else {
+                continue;
+            };
+            if is_slow || native.behind.contains(namespace) {
+                native.behind.insert(namespace.clone());
+                continue;
+            }
+            for batch in &flush.batches {
+                self.counters.presence_batches += 1;
+                self.emit_star(conn, StarEvent::Presence(batch.clone()));
+            }
+        }
+    }
+
+    /// Tells a reader that takes something again what it has missed.
+    pub(super) fn catch_up(&mut self, conn: ConnId) {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let is_idle = connection.outbox.is_writable() && connection.outbox.control.is_empty();
+        let Some(native) = connection.native.as_mut().filter(|_| is_idle) else {
+            return;
+        };
+        for namespace in std::mem::take(&mut native.behind) {
+            let lost = self.spaces.lost(&namespace);
+            self.counters.presence_batches += 1;
+            self.emit_star(conn, StarEvent::Presence(lost));
+        }
+    }
+}

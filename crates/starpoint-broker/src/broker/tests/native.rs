@@ -1,0 +1,646 @@
+//! The native profile: joins, presence, grace, pipes, and legacy peers beside it.
+
+use libp2p_identity::PeerId;
+use starpoint_wire::native::{
+    BATCH_CHANGES, FIRST_PAGE_PEERS, Hello, JoinCall, JoinStatement, Namespace, NativeNotice, Page,
+    PeerRecord, PipeToken, PresenceBatch, StarCall, StarEvent, StarReply, Sync,
+};
+
+use super::*;
+use crate::{PipeId, PipeSide};
+
+const UNIX_NOW: u64 = 1_800_000_000;
+const GRACE: Duration = quota::GRACE;
+
+fn id(peer: u8) -> PeerId {
+    keypair(peer).public().to_peer_id()
+}
+
+fn text(peer: u8) -> String {
+    id(peer).to_base58()
+}
+
+fn token(n: u8) -> PipeToken {
+    PipeToken::from_random([n; 32])
+}
+
+fn default_space() -> Vec<Namespace> {
+    vec![Namespace::default()]
+}
+
+fn native_join(peer: u8, hello: &Hello, namespaces: Vec<Namespace>) -> JoinCall {
+    let statement = JoinStatement {
+        star: hello.star,
+        peer: id(peer),
+        challenge: hello.challenge,
+        expires: hello.expires,
+    };
+    JoinCall {
+        key: keypair(peer).public().encode_protobuf(),
+        signature: statement
+            .sign(&keypair(peer))
+            .expect("Ed25519 always signs"),
+        address: Some(address(peer)),
+        namespaces,
+        record: PeerRecord::new(&[peer; 8]),
+    }
+}
+
+impl Star {
+    fn greeted(&mut self) -> (ConnId, Hello) {
+        self.last_conn += 1;
+        let conn = ConnId(self.last_conn);
+        self.broker.connected_native(conn, UNIX_NOW, self.now);
+        let commands = self.drain();
+        let [
+            Command::StarEmit {
+                event: StarEvent::Hello(hello),
+                ..
+            },
+        ] = &commands[..]
+        else {
+            panic!("no hello first: {commands:?}")
+        };
+        (conn, (**hello).clone())
+    }
+
+    fn star_reply(&mut self, conn: ConnId, call: StarCall) -> StarReply {
+        let (ack, commands) = self.ask(conn, ClientCall::Star(call));
+        star_reply_in(&commands, conn, ack).expect("an answer")
+    }
+
+    fn join_as(&mut self, conn: ConnId, join: JoinCall) -> StarReply {
+        self.star_reply(conn, StarCall::Join(Box::new(join)))
+    }
+
+    /// A connection that has joined natively, in the default namespace.
+    fn native(&mut self, peer: u8) -> ConnId {
+        self.native_in(peer, default_space()).0
+    }
+
+    fn native_in(&mut self, peer: u8, namespaces: Vec<Namespace>) -> (ConnId, bool, Vec<Page>) {
+        let (conn, hello) = self.greeted();
+        let reply = self.join_as(conn, native_join(peer, &hello, namespaces));
+        let StarReply::Joined { is_resumed, pages } = reply else {
+            panic!("refused: {reply:?}")
+        };
+        (conn, is_resumed, pages)
+    }
+
+    fn star_dial(&mut self, conn: ConnId, to: u8, token: PipeToken) -> (AckId, Vec<Command>) {
+        self.ask(conn, ClientCall::Star(StarCall::Dial { to: id(to), token }))
+    }
+
+    /// Opens a side of a pipe.
+    fn arrive(&mut self, token: &PipeToken) -> (Result<(PipeId, PipeSide), Refusal>, Vec<Command>) {
+        let result = self.broker.pipe_arrived(token, self.now);
+        (result, self.drain())
+    }
+
+    /// An open pipe.
+    fn open_pipe(&mut self, from: ConnId, to: u8, n: u8) -> PipeId {
+        let (_, commands) = self.star_dial(from, to, token(n));
+        let (_, _, for_callee) = incoming(&commands).expect("the callee is told");
+        self.arrive(&token(n)).0.expect("the dialer's side");
+        self.arrive(&for_callee).0.expect("the callee's side").0
+    }
+
+    fn silent(&mut self, conn: ConnId) -> Vec<Command> {
+        self.broker.disconnected(conn, Ending::Silent, self.now);
+        self.drain()
+    }
+}
+
+fn star_reply_in(commands: &[Command], to: ConnId, number: AckId) -> Option<StarReply> {
+    commands.iter().find_map(|command| {
+        let Command::StarReply { conn, ack, reply } = command else {
+            return None;
+        };
+        ((*conn, *ack) == (to, number)).then(|| reply.clone())
+    })
+}
+
+/// Native events, and who got them.
+fn star_events(commands: &[Command]) -> impl Iterator<Item = (ConnId, &StarEvent)> {
+    commands.iter().filter_map(|command| {
+        let Command::StarEmit { conn, event } = command else {
+            return None;
+        };
+        Some((*conn, event))
+    })
+}
+
+fn incoming(commands: &[Command]) -> Option<(ConnId, PeerId, PipeToken)> {
+    star_events(commands).find_map(|(conn, event)| {
+        let StarEvent::Incoming { from, token, .. } = event else {
+            return None;
+        };
+        Some((conn, *from, *token))
+    })
+}
+
+/// Batches that a connection got.
+fn batches(commands: &[Command], to: ConnId) -> Vec<PresenceBatch> {
+    let read = |event: &StarEvent| NativeNotice::decode(event.name(), &event.args());
+    star_events(commands)
+        .filter(|(conn, event)| *conn == to && matches!(event, StarEvent::Presence(_)))
+        .map(|(_, event)| match read(event) {
+            Some(NativeNotice::Presence(batch)) => batch,
+            Some(NativeNotice::Hello(_) | NativeNotice::Incoming { .. }) | None => {
+                panic!("a batch reads back")
+            }
+        })
+        .collect()
+}
+
+fn names(ids: &[std::sync::Arc<str>]) -> Vec<String> {
+    ids.iter().map(|id| id.to_string()).collect()
+}
+
+fn refused(reply: StarReply) -> Refusal {
+    let StarReply::Refused { refusal, .. } = reply else {
+        panic!("not refused: {reply:?}")
+    };
+    refusal
+}
+
+#[test]
+fn r_native_2_a_connection_that_has_not_offered_it_does_not_speak_it() {
+    let mut star = Star::guarded();
+    let legacy = star.joined(1);
+    let commands = star.tell(legacy, ClientCall::Star(StarCall::Leave));
+    assert_eq!(commands, []);
+    let (_, commands) = star.star_dial(legacy, 2, token(1));
+    assert_eq!(commands, []);
+    assert_eq!(star.broker.counters().malformed[&CallKind::Unknown], 2);
+}
+
+#[test]
+fn r_native_4_a_join_is_one_call_and_its_proof_is_bound() {
+    let mut star = Star::guarded();
+    let (conn, hello) = star.greeted();
+    assert_eq!(hello.star, star_key().public().to_peer_id());
+    assert_eq!(hello.expires, UNIX_NOW + 60);
+    let join = native_join(1, &hello, default_space());
+    let reply = star.join_as(conn, join.clone());
+    assert!(matches!(
+        reply,
+        StarReply::Joined {
+            is_resumed: false,
+            ..
+        }
+    ));
+    assert_eq!(star.gauges().peers, 1);
+    // The same proof on another connection, and a second join on this one.
+    let (other, other_hello) = star.greeted();
+    assert_ne!(hello.challenge, other_hello.challenge);
+    assert_eq!(
+        refused(star.join_as(other, join.clone())),
+        Refusal::SignatureInvalid
+    );
+    assert_eq!(refused(star.join_as(conn, join)), Refusal::AlreadyJoined);
+}
+
+#[test]
+fn r_native_5_a_challenge_dies_with_its_first_answer_and_with_time() {
+    let mut star = Star::guarded();
+    let (conn, hello) = star.greeted();
+    let good = native_join(1, &hello, default_space());
+    let mut bad = good.clone();
+    bad.signature[0] ^= 1;
+    assert_eq!(refused(star.join_as(conn, bad)), Refusal::SignatureInvalid);
+    assert_eq!(refused(star.join_as(conn, good)), Refusal::AlreadyJoined);
+    let (late, hello) = star.greeted();
+    star.advance(60 * SECOND);
+    let join = native_join(1, &hello, default_space());
+    assert_eq!(refused(star.join_as(late, join)), Refusal::ChallengeExpired);
+}
+
+#[test]
+fn r_native_5_the_address_must_be_ones_own() {
+    let mut star = Star::guarded();
+    let (conn, hello) = star.greeted();
+    let mut join = native_join(1, &hello, default_space());
+    join.address = Some(address(2));
+    assert_eq!(refused(star.join_as(conn, join)), Refusal::IdMismatch);
+    let (conn, hello) = star.greeted();
+    let mut join = native_join(1, &hello, default_space());
+    join.key = vec![1, 2, 3];
+    assert_eq!(refused(star.join_as(conn, join)), Refusal::InvalidKey);
+}
+
+#[test]
+fn r_native_9_a_newer_join_takes_over_and_the_older_one_is_told() {
+    let mut star = Star::guarded();
+    let reader = star.native(9);
+    let old = star.native(1);
+    star.advance(SECOND);
+    let (conn, hello) = star.greeted();
+    let join = StarCall::Join(Box::new(native_join(1, &hello, default_space())));
+    let (_, commands) = star.ask(conn, ClientCall::Star(join));
+    let evicted = events(&commands, old).any(|e| matches!(e, ServerEvent::Evicted { .. }));
+    assert!(evicted);
+    let commands = star.advance(10 * SECOND);
+    assert_eq!(batches(&commands, reader), [], "nobody has come or gone");
+    // What the older one does and that it goes changes nothing any more.
+    star.disconnect(old);
+    assert_eq!(batches(&star.advance(60 * SECOND), reader), []);
+    assert_eq!(star.gauges().peers, 2);
+}
+
+#[test]
+fn r_native_10_a_visitor_dials_and_is_not_here() {
+    let mut star = Star::guarded();
+    let home = star.native(1);
+    star.advance(SECOND);
+    let (visitor, hello) = star.greeted();
+    let mut join = native_join(2, &hello, default_space());
+    join.address = None;
+    let reply = star.join_as(visitor, join);
+    assert_eq!(
+        reply,
+        StarReply::Joined {
+            is_resumed: false,
+            pages: vec![]
+        }
+    );
+    assert_eq!(star.gauges().peers, 1);
+    assert_eq!(batches(&star.advance(10 * SECOND), home), []);
+    star.open_pipe(visitor, 1, 7);
+    let (ack, commands) = star.star_dial(home, 2, token(8));
+    let reply = star_reply_in(&commands, home, ack).expect("an answer");
+    assert_eq!(refused(reply), Refusal::PeerNotFound);
+}
+
+#[test]
+fn r_pres_1_joins_and_leaves_are_told_once_and_nothing_else_is() {
+    let mut star = Star::guarded();
+    let reader = star.native(1);
+    star.advance(SECOND);
+    let other = star.native(2);
+    let commands = star.advance(SECOND);
+    let told = batches(&commands, reader);
+    assert_eq!(told.len(), 1);
+    assert_eq!(names(&told[0].joined), [text(2)]);
+    assert_eq!(star.advance(3600 * SECOND), [], "an idle star is silent");
+    star.tell(other, ClientCall::Star(StarCall::Leave));
+    let told_next = batches(&star.advance(SECOND), reader);
+    assert_eq!(names(&told_next[0].left), [text(2)]);
+    assert_eq!(told_next[0].seq, told[0].seq + 1);
+}
+
+#[test]
+fn r_pres_2_the_answer_to_a_join_has_the_first_page_and_others_follow() {
+    let mut star = Star::guarded();
+    for peer in 1..=100 {
+        star.native(peer);
+    }
+    let (conn, _, pages) = star.native_in(200, default_space());
+    let [page] = &pages[..] else {
+        panic!("one namespace")
+    };
+    assert_eq!((page.total, page.peers.len()), (101, FIRST_PAGE_PEERS));
+    let mut all: Vec<_> = page.ids().collect();
+    let call = StarCall::Peers {
+        namespace: Namespace::default(),
+        after: page.next,
+    };
+    let StarReply::Page(rest) = star.star_reply(conn, call) else {
+        panic!("a page")
+    };
+    assert_eq!(rest.next, None);
+    all.extend(rest.ids());
+    let mut expected: Vec<_> = (1..=100).chain([200]).map(id).collect();
+    expected.sort();
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn r_pres_3_namespaces_do_not_see_each_other() {
+    let mut star = Star::guarded();
+    let space = |name: &str| Namespace::parse(name).expect("a name");
+    let (red, _, _) = star.native_in(1, vec![space("red")]);
+    let (blue, _, pages) = star.native_in(2, vec![space("blue")]);
+    assert_eq!(pages[0].peers.len(), 1, "oneself");
+    star.advance(SECOND);
+    star.native_in(3, vec![space("red"), space("green")]);
+    let commands = star.advance(SECOND);
+    assert_eq!(batches(&commands, red).len(), 1);
+    assert_eq!(batches(&commands, blue), []);
+    let call = StarCall::Peers {
+        namespace: space("green"),
+        after: None,
+    };
+    assert_eq!(refused(star.star_reply(blue, call)), Refusal::NotAuthorized);
+    // Known by its id it can be dialed all the same.
+    star.open_pipe(blue, 3, 1);
+}
+
+#[test]
+fn r_pres_4_a_storm_costs_a_reader_a_bounded_number_of_batches() {
+    let mut star = Star::guarded();
+    let reader = star.native(1);
+    star.advance(SECOND);
+    let before = star.broker.counters().presence_batches;
+    for round in 0..10 {
+        for peer in 2..=200 {
+            let conn = star.native(peer);
+            star.tell(conn, ClientCall::Star(StarCall::Leave));
+        }
+        let _ = round;
+        star.advance(SECOND / 10);
+    }
+    let told = batches(&star.advance(10 * SECOND), reader);
+    assert!(told.len() <= 1, "{told:?}");
+    let n_batches = star.broker.counters().presence_batches - before;
+    assert!(n_batches <= 11, "{n_batches} batches in a second");
+    assert!(
+        told.iter()
+            .all(|b| b.joined.len() + b.left.len() <= BATCH_CHANGES)
+    );
+}
+
+#[test]
+fn r_pres_5_the_more_readers_the_longer_between_batches() {
+    let mut star = Star::guarded();
+    let readers: Vec<_> = (1..=250).map(|peer| star.native(peer)).collect();
+    star.advance(10 * SECOND);
+    let other = star.native(251);
+    assert_eq!(
+        batches(&star.advance(SECOND), readers[0]).len(),
+        1,
+        "at once"
+    );
+    star.tell(other, ClientCall::Star(StarCall::Leave));
+    star.native(252);
+    let commands = star.advance(10 * SECOND);
+    assert_eq!(batches(&commands, readers[0]).len(), 1, "together");
+}
+
+#[test]
+fn r_pres_6_who_comes_back_in_time_was_never_gone() {
+    let mut star = Star::guarded();
+    let reader = star.native(1);
+    let lost = star.native(2);
+    star.advance(SECOND);
+    star.disconnect(lost);
+    assert_eq!(batches(&star.advance(GRACE - SECOND), reader), []);
+    let (ack, commands) = star.star_dial(reader, 2, token(1));
+    let reply = star_reply_in(&commands, reader, ack).expect("an answer");
+    assert!(matches!(
+        reply,
+        StarReply::Refused {
+            refusal: Refusal::PeerGone,
+            retry: Some(_)
+        }
+    ));
+    let (_, is_resumed, _) = star.native_in(2, default_space());
+    assert!(is_resumed);
+    assert_eq!(batches(&star.advance(60 * SECOND), reader), []);
+}
+
+#[test]
+fn r_pres_6_who_does_not_come_back_has_left_after_the_grace() {
+    let mut star = Star::guarded();
+    let reader = star.native(1);
+    let lost = star.native(2);
+    star.advance(SECOND);
+    star.disconnect(lost);
+    star.advance(GRACE - SECOND);
+    let told = batches(&star.advance(2 * SECOND), reader);
+    assert_eq!(names(&told[0].left), [text(2)]);
+    let silent = star.native(3);
+    star.advance(SECOND);
+    star.silent(silent);
+    let told = batches(&star.advance(SECOND), reader);
+    assert_eq!(names(&told[0].left), [text(3)], "silence was grace enough");
+}
+
+#[test]
+fn r_pres_7_a_slow_reader_is_told_that_it_has_missed_something() {
+    let mut star = Star::guarded();
+    let reader = star.native(1);
+    star.advance(SECOND);
+    star.stop_reading(reader);
+    let mut n_got = 0;
+    for peer in 2..=250 {
+        star.native(peer);
+        n_got += batches(&star.advance(SECOND), reader).len();
+    }
+    assert!(n_got < 249, "it got what it does not read: {n_got}");
+    let mut commands = star.read_on(reader);
+    commands.extend(star.advance(SECOND));
+    let told = batches(&commands, reader);
+    assert_eq!(told.last().map(|b| b.sync), Some(Sync::Lost));
+    star.native(251);
+    let told = batches(&star.advance(SECOND), reader);
+    assert_eq!(told.last().map(|b| b.sync), Some(Sync::InOrder));
+}
+
+#[test]
+fn r_pres_8_legacy_peers_are_in_the_default_namespace_and_hear_of_native_ones() {
+    let mut star = Star::guarded();
+    let native = star.native(1);
+    star.advance(SECOND);
+    let legacy = star.joined(2);
+    let told = batches(&star.advance(SECOND), native);
+    assert_eq!(names(&told[0].joined), [text(2)]);
+    let conn = star.conn();
+    let Reply::Joined(others) = star.join(conn, 3) else {
+        panic!("it joins")
+    };
+    assert!(others.contains(&address(1)));
+    star.advance(60 * SECOND);
+    // A native peer that comes later is announced; one in another namespace is not.
+    let (_, hello) = star.greeted();
+    let conn = ConnId(star.last_conn);
+    let join = StarCall::Join(Box::new(native_join(4, &hello, default_space())));
+    let (_, commands) = star.ask(conn, ClientCall::Star(join));
+    assert!(commands.contains(&peer_event(legacy, &address(4))));
+    let (conn, hello) = star.greeted();
+    let elsewhere = vec![Namespace::parse("elsewhere").expect("a name")];
+    let join = StarCall::Join(Box::new(native_join(5, &hello, elsewhere)));
+    let (_, mut commands) = star.ask(conn, ClientCall::Star(join));
+    commands.extend(star.advance(60 * SECOND));
+    assert!(!commands.contains(&peer_event(legacy, &address(5))));
+    assert!(
+        events(&commands, native).next().is_none(),
+        "natives get no ws-peer"
+    );
+    star.disconnect(legacy);
+    let told = batches(&star.advance(SECOND), native);
+    assert_eq!(names(&told[0].left), [text(2)]);
+}
+
+#[test]
+fn r_dial_10_a_pipe_opens_when_both_sides_are_there() {
+    let mut star = Star::guarded();
+    let (dialer, callee) = (star.native(1), star.native(2));
+    star.advance(SECOND);
+    let (ack, commands) = star.star_dial(dialer, 2, token(1));
+    let (to, from, for_callee) = incoming(&commands).expect("the callee is told");
+    assert_eq!((to, from), (callee, id(1)));
+    assert_ne!(for_callee, token(1));
+    let (dialers, commands) = star.arrive(&token(1));
+    let (pipe, side) = dialers.expect("the token is good");
+    assert_eq!((side, commands), (PipeSide::Dialer, vec![]));
+    let (callees, commands) = star.arrive(&for_callee);
+    assert_eq!(callees, Ok((pipe, PipeSide::Callee)));
+    assert_eq!(commands[0], Command::OpenPipe { pipe });
+    let record = PeerRecord::new(&[2; 8]);
+    assert_eq!(
+        star_reply_in(&commands, dialer, ack),
+        Some(StarReply::Dialed { record })
+    );
+    assert_eq!(star.gauges().pipes, 1);
+    star.broker.pipe_ended(pipe, 5, star.now);
+    assert_eq!(star.gauges().pipes, 0);
+    assert_eq!(star.broker.counters().bytes_piped, 5);
+}
+
+#[test]
+fn r_pipe_2_a_token_opens_one_side_once() {
+    let mut star = Star::guarded();
+    let (dialer, _) = (star.native(1), star.native(2));
+    star.star_dial(dialer, 2, token(1));
+    assert!(star.arrive(&token(1)).0.is_ok());
+    assert_eq!(star.arrive(&token(1)).0, Err(Refusal::PipeUnknown));
+    assert_eq!(star.arrive(&token(99)).0, Err(Refusal::PipeUnknown));
+    assert_eq!(star.broker.counters().refusals[&Refusal::PipeUnknown], 2);
+    let (ack, commands) = star.star_dial(dialer, 2, token(2));
+    assert!(star_reply_in(&commands, dialer, ack).is_none());
+    let (ack, commands) = star.star_dial(dialer, 2, token(2));
+    let reply = star_reply_in(&commands, dialer, ack).expect("an answer");
+    assert_eq!(refused(reply), Refusal::DuplicateDialId);
+}
+
+#[test]
+fn r_dial_11_a_dial_that_comes_to_nothing_frees_everything() {
+    let mut star = Star::guarded();
+    let (dialer, callee) = (star.native(1), star.native(2));
+    star.advance(SECOND);
+    // Too late.
+    let (ack, _) = star.star_dial(dialer, 2, token(1));
+    let (pipe, _) = star.arrive(&token(1)).0.expect("the token is good");
+    let commands = star.advance(11 * SECOND);
+    let refusal = Refusal::DialTimeout;
+    assert!(commands.contains(&Command::DropPipe { pipe, refusal }));
+    assert_eq!(
+        refused(star_reply_in(&commands, dialer, ack).expect("an answer")),
+        refusal
+    );
+    // Refused, by the callee alone.
+    let (ack, commands) = star.star_dial(dialer, 2, token(2));
+    let (_, _, for_callee) = incoming(&commands).expect("the callee is told");
+    assert_eq!(star.tell(dialer, refuse(for_callee)), []);
+    assert_eq!(star.tell(callee, refuse(token(2))), []);
+    let commands = star.tell(callee, refuse(for_callee));
+    let reply = star_reply_in(&commands, dialer, ack).expect("an answer");
+    assert_eq!(refused(reply), Refusal::PeerRefused);
+    assert_eq!(star.arrive(&for_callee).0, Err(Refusal::PipeUnknown));
+    // Whoever waits goes, or the callee's connection does.
+    let (ack, _) = star.star_dial(dialer, 2, token(3));
+    let (pipe, _) = star.arrive(&token(3)).0.expect("the token is good");
+    star.broker.pipe_left(pipe, star.now);
+    assert!(star_reply_in(&star.drain(), dialer, ack).is_some());
+    let (ack, _) = star.star_dial(dialer, 2, token(4));
+    let commands = star.disconnect(callee);
+    let reply = star_reply_in(&commands, dialer, ack).expect("an answer");
+    assert_eq!(refused(reply), Refusal::PeerGone);
+    assert!(star.broker.pipes.is_empty());
+}
+
+fn refuse(token: PipeToken) -> ClientCall {
+    ClientCall::Star(StarCall::Refuse { token })
+}
+
+#[test]
+fn r_dial_12_a_legacy_callee_is_dialed_by_its_own_profile() {
+    let mut star = Star::guarded();
+    let (native, legacy) = (star.native(1), star.joined(2));
+    let (ack, commands) = star.star_dial(native, 2, token(1));
+    let reply = star_reply_in(&commands, native, ack).expect("an answer");
+    assert_eq!(refused(reply), Refusal::LegacyPeer);
+    star.open_link((native, 1), (legacy, 2), "a");
+    star.open_link((legacy, 2), (native, 1), "b");
+    let commands = star.tell(native, queue("a", DIALER, "hi"));
+    assert!(commands.contains(&chunk_event(legacy, "a", DIALER, "hi")));
+}
+
+#[test]
+fn r_dial_13_pipes_of_a_peer_are_bounded() {
+    let mut star = Star::guarded();
+    let (dialer, _) = (star.native(1), star.native(2));
+    let mut n_taken = 0;
+    for n in 0..=quota::MAX_PIPES {
+        let mut random = [0; 32];
+        random[..8].copy_from_slice(&n.to_le_bytes());
+        let (ack, commands) = star.star_dial(dialer, 2, PipeToken::from_random(random));
+        match star_reply_in(&commands, dialer, ack) {
+            None => n_taken += 1,
+            Some(reply) => assert_eq!(refused(reply), Refusal::TooManyDials),
+        }
+        star.advance(SECOND / 100);
+    }
+    assert_eq!(n_taken, quota::MAX_PIPES);
+}
+
+#[test]
+fn r_dial_14_oneself_and_strangers_cannot_be_dialed() {
+    let mut star = Star::guarded();
+    let conn = star.native(1);
+    for (to, refusal) in [(1, Refusal::DialSelf), (2, Refusal::PeerNotFound)] {
+        let (ack, commands) = star.star_dial(conn, to, token(to));
+        let reply = star_reply_in(&commands, conn, ack).expect("an answer");
+        assert_eq!(refused(reply), refusal);
+    }
+    let (greeted, _) = star.greeted();
+    let (ack, commands) = star.star_dial(greeted, 1, token(3));
+    let reply = star_reply_in(&commands, greeted, ack).expect("an answer");
+    assert_eq!(refused(reply), Refusal::NotAuthorized);
+}
+
+#[test]
+fn r_pipe_3_a_lost_control_connection_leaves_open_pipes_alone() {
+    let mut star = Star::guarded();
+    let (dialer, callee) = (star.native(1), star.native(2));
+    let pipe = star.open_pipe(dialer, 2, 1);
+    let mut commands = star.disconnect(dialer);
+    commands.extend(star.disconnect(callee));
+    commands.extend(star.advance(60 * SECOND));
+    assert!(
+        !commands
+            .iter()
+            .any(|c| matches!(c, Command::CutPipe { .. }))
+    );
+    assert_eq!(star.gauges().pipes, 1);
+    assert!(!star.broker.is_empty());
+    star.broker.pipe_ended(pipe, 0, star.now);
+    assert!(star.broker.is_empty());
+}
+
+#[test]
+fn r_stop_4_a_star_that_drains_waits_for_pipes_and_cuts_them_in_the_end() {
+    let mut star = Star::guarded();
+    let (dialer, callee) = (star.native(1), star.native(2));
+    let pipe = star.open_pipe(dialer, 2, 1);
+    star.broker.shut_down(star.now);
+    let commands = star.drain();
+    assert!(commands.contains(&close(dialer)) && commands.contains(&close(callee)));
+    star.disconnect(dialer);
+    star.disconnect(callee);
+    assert!(!star.broker.is_empty(), "the pipe is there");
+    assert_eq!(star.broker.cut(star.now), 2);
+    assert!(star.drain().contains(&Command::CutPipe { pipe }));
+}
+
+#[test]
+fn namespaces_that_nobody_is_in_are_forgotten() {
+    let mut star = Star::guarded();
+    let space = Namespace::parse("short-lived").expect("a name");
+    let (conn, _, _) = star.native_in(1, vec![space]);
+    assert_eq!(star.broker.spaces.len(), 1);
+    star.tell(conn, ClientCall::Star(StarCall::Leave));
+    assert_eq!(star.broker.spaces.len(), 0);
+    assert_eq!(star.gauges().peers, 0);
+}

@@ -1,0 +1,60 @@
+//! What a broker knows of a connection of the native profile.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use libp2p_identity::PeerId;
+use starpoint_wire::native::{Namespace, Nonce32, PeerRecord};
+
+/// The native half of a connection.
+#[derive(Debug)]
+pub(crate) struct Native {
+    pub(crate) stage: Stage,
+    /// Namespaces of which it has missed a batch.
+    pub(crate) behind: BTreeSet<Namespace>,
+}
+
+/// ```text
+///   Greeted ── one join ──► Joined ── left, or taken over ──► Left
+///      └─────── refused ───────────────────────────────────────▲
+/// ```
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// It may answer the challenge, once.
+    Greeted(Greeting),
+    Joined(Joined),
+    /// It may not join again on this connection.
+    Left,
+}
+
+/// What the hello asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Greeting {
+    pub(crate) challenge: Nonce32,
+    /// As in the hello, in seconds of Unix time.
+    pub(crate) expires: u64,
+    pub(crate) deadline: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) peer: PeerId,
+    pub(crate) record: Option<PeerRecord>,
+    /// Empty for a visitor.
+    pub(crate) namespaces: Vec<Namespace>,
+}
+
+impl Native {
+    pub(crate) fn new(greeting: Greeting) -> Self {
+        Self {
+            stage: Stage::Greeted(greeting),
+            behind: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn joined(&self) -> Option<&Joined> {
+        match &self.stage {
+            Stage::Joined(joined) => Some(joined),
+            Stage::Greeted(_) | Stage::Left => None,
+        }
+    }
+}
