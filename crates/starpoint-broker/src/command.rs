@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use libp2p_identity::PeerId;
 use starpoint_wire::{
     Refusal, Reply, ServerEvent,
     native::{StarEvent, StarReply},
@@ -69,6 +70,10 @@ pub enum Command {
     OpenPipe {
         /// Which.
         pipe: PipeId,
+        /// Who dialed.
+        dialer: PeerId,
+        /// Who was dialed.
+        callee: PeerId,
     },
     /// Refuse whoever waits for the other side of a pipe. It is forgotten.
     DropPipe {

@@ -2,11 +2,12 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
+    num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
 
+use libp2p_identity::Keypair;
 use starpoint_wire::{AddressRule, limits};
 
 /// Settings of one star. [`Config::default`] is a star for the public, without TLS.
@@ -34,6 +35,15 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Time that streams have to end in a shutdown. Default 5 s.
     pub drain_deadline: Duration,
+    /// Who the star is to native peers. Default: made for the occasion, so that they
+    /// see another star after each start.
+    pub identity: Keypair,
+    /// How long a native peer whose connection breaks counts as being here. At most
+    /// [`MAX_GRACE`]; default 15 s.
+    pub grace: Duration,
+    /// Bytes a second that a native peer may send through all its pipes together,
+    /// fairly among them. Default: no bound.
+    pub pipe_rate: Option<NonZeroU64>,
 }
 
 impl Default for Config {
@@ -48,6 +58,10 @@ impl Default for Config {
             max_peers: NonZeroUsize::new(10_000).expect("10 000 is not zero"),
             max_message_bytes: limits::MAX_MESSAGE_BYTES,
             drain_deadline: Duration::from_secs(5),
+            identity: Keypair::ed25519_from_bytes(rand::random::<[u8; 32]>())
+                .expect("32 bytes are an Ed25519 key"),
+            grace: starpoint_broker::quota::GRACE,
+            pipe_rate: None,
         }
     }
 }
@@ -76,6 +90,8 @@ pub struct TlsFiles {
 pub const MIN_ANNOUNCE_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest announce interval.
 pub const MAX_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Longest grace period.
+pub const MAX_GRACE: Duration = Duration::from_secs(600);
 /// Smallest setting for the largest message: 64 KiB.
 pub const MIN_MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// Largest setting for the largest message: 64 MiB.
@@ -98,6 +114,9 @@ pub enum ConfigError {
         "largest message of {0} bytes is not between {MIN_MAX_MESSAGE_BYTES} and {MAX_MAX_MESSAGE_BYTES}"
     )]
     MaxMessage(usize),
+    /// The grace period is too long.
+    #[error("grace period {0:?} is longer than {MAX_GRACE:?}")]
+    Grace(Duration),
 }
 
 impl Config {
@@ -115,6 +134,9 @@ impl Config {
         }
         if !(MIN_MAX_MESSAGE_BYTES..=MAX_MAX_MESSAGE_BYTES).contains(&self.max_message_bytes) {
             return Err(ConfigError::MaxMessage(self.max_message_bytes));
+        }
+        if self.grace > MAX_GRACE {
+            return Err(ConfigError::Grace(self.grace));
         }
         Ok(())
     }

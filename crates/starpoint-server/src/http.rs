@@ -2,6 +2,7 @@
 
 mod metrics;
 mod page;
+mod pipe;
 mod polling;
 mod websocket;
 
@@ -14,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get},
 };
+use starpoint_wire::native::PIPE_PATH;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
@@ -21,6 +23,7 @@ use tower_http::cors::CorsLayer;
 use crate::{
     config::Metrics,
     gate::LargeMessages,
+    pipes::PipeShop,
     registry::Registry,
     socketio,
     star::{Request as StarRequest, Snapshot},
@@ -38,6 +41,7 @@ pub(crate) struct App {
     pub(crate) large: LargeMessages,
     pub(crate) max_message_bytes: usize,
     pub(crate) tasks: TaskTracker,
+    pub(crate) pipes: Arc<PipeShop>,
 }
 
 impl App {
@@ -57,7 +61,8 @@ pub(crate) fn router(app: App, metrics: Metrics) -> Router {
         .route("/", get(page))
         .route("/healthz", get(healthz))
         .route("/socket.io", any(socket))
-        .route("/socket.io/", any(socket));
+        .route("/socket.io/", any(socket))
+        .route(&format!("{PIPE_PATH}{{token}}"), get(pipe::open));
     if metrics == Metrics::Served {
         router = router.route("/metrics", get(metrics_text));
     }

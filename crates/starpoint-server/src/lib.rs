@@ -21,6 +21,9 @@ mod tls;
 
 mod gate;
 mod http;
+mod native;
+mod pipe;
+mod pipes;
 mod socketio;
 
 mod registry;

@@ -42,6 +42,18 @@ impl Registry {
         }
     }
 
+    /// Returns the way to the star's task.
+    pub(crate) fn events(&self) -> mpsc::UnboundedSender<Event> {
+        self.events.clone()
+    }
+
+    /// Tells the star something that is no session's. Each connection has at most
+    /// one such word under way.
+    pub(crate) fn tell(&self, event: Event) {
+        // The star's task ends after every connection.
+        let _ = self.events.send(event);
+    }
+
     /// Begins a session that lives with its WebSocket.
     pub(crate) fn begin(&self) -> Arc<Session> {
         self.add(None)

@@ -21,6 +21,7 @@ use crate::{
     gate::LargeMessages,
     http::{self, App},
     listen::Acceptor,
+    pipes::{PipeShop, Pipes},
     registry::Registry,
     socketio,
     star::{Request, Star},
@@ -207,9 +208,13 @@ impl Running {
             address_rule: config.address_rule,
             announce_interval: config.announce_interval,
             max_peers: config.max_peers,
+            star: config.identity.public().to_peer_id(),
+            grace: config.grace,
         };
+        let end = CancellationToken::new();
+        let pipes = Pipes::new(end.clone());
         let mut core = JoinSet::new();
-        core.spawn(Star::new(broker, inbox, requests).run());
+        core.spawn(Star::new(broker, inbox, requests, pipes).run());
         let max_connections = config.max_peers.get().saturating_mul(CONNECTIONS_PER_PEER);
         let max_connections = max_connections
             .saturating_add(SPARE_CONNECTIONS)
@@ -223,6 +228,7 @@ impl Running {
             large: LargeMessages::new(LARGE_MESSAGES_BYTES, config.max_message_bytes),
             max_message_bytes: config.max_message_bytes,
             tasks: connections.clone(),
+            pipes: Arc::new(PipeShop::new(config.pipe_rate)),
         };
         let acceptor = Acceptor {
             router: http::router(app, config.metrics),
@@ -230,7 +236,7 @@ impl Running {
             permits: Arc::new(Semaphore::new(max_connections)),
             tasks: connections.clone(),
             drain: shutdown.drain.clone(),
-            end: CancellationToken::new(),
+            end,
         };
         Self {
             registry,

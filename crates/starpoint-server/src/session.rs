@@ -13,9 +13,11 @@ use std::{
 };
 
 use socketioxide::socket::Socket;
-use starpoint_broker::{AckId, ConnId};
-use starpoint_wire::{CallError, ClientCall};
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use starpoint_broker::{AckId, ConnId, Ending, LinkId, PipeId};
+use starpoint_wire::{CallError, CalleeAnswer, ClientCall, native::PipeToken};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::{native::Outgoing, pipes::Arrival};
 
 /// Bytes of calls that may wait for the star before a client is no longer read.
 /// The star handles them in microseconds; only a flood gets here.
@@ -37,11 +39,26 @@ const LARGE_MESSAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// What the star's task is told.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A client has said something for the first time.
+    /// A legacy client has said something for the first time, or a native one is
+    /// connected.
     Connected {
         session: Arc<Session>,
-        socket: Arc<Socket>,
+        socket: ClientSocket,
     },
+    /// A native client has answered a question.
+    Answered {
+        link: LinkId,
+        answer: CalleeAnswer,
+    },
+    /// Somebody wants to open a side of a pipe; `None` is no token at all.
+    PipeArrived {
+        token: Option<PipeToken>,
+        reply: oneshot::Sender<Arrival>,
+    },
+    /// Who waited for the other side of a pipe is gone.
+    PipeLeft { pipe: PipeId },
+    /// An open pipe is over.
+    PipeEnded { pipe: PipeId, bytes: u64 },
     /// A client has sent an event.
     Call {
         conn: ConnId,
@@ -53,7 +70,16 @@ pub(crate) enum Event {
     /// The transport has written something.
     Progress { conn: ConnId },
     /// A client is gone.
-    Disconnected { conn: ConnId },
+    Disconnected { conn: ConnId, ending: Ending },
+}
+
+/// The way to a client.
+#[derive(Clone, Debug)]
+pub(crate) enum ClientSocket {
+    /// Through the library.
+    Legacy(Arc<Socket>),
+    /// Through the star's own queue.
+    Native(Arc<Outgoing>),
 }
 
 /// State of one client that its transport and the star both touch.
@@ -153,12 +179,39 @@ impl Session {
                 *stage = Stage::Known;
                 self.tell(Event::Connected {
                     session: self.clone(),
-                    socket: socket.clone(),
+                    socket: ClientSocket::Legacy(socket.clone()),
                 });
             }
             Stage::Known => {}
             Stage::Gone => return,
         }
+        self.hand_over(call, ack, weight);
+    }
+
+    /// Tells the star that a native client is here, once.
+    pub(crate) fn connected(self: &Arc<Self>, socket: ClientSocket) {
+        let mut stage = lock(&self.stage);
+        if *stage == Stage::Silent {
+            *stage = Stage::Known;
+            let session = self.clone();
+            self.tell(Event::Connected { session, socket });
+        }
+    }
+
+    /// Hands a call of a native client to the star; see [`call`](Self::call).
+    pub(crate) fn native_call(&self, call: Result<ClientCall, CallError>, ack: Option<AckId>) {
+        if *lock(&self.stage) == Stage::Known {
+            let weight = call.as_ref().map_or(0, ClientCall::weight) + CALL_OVERHEAD_BYTES;
+            self.hand_over(call, ack, weight);
+        }
+    }
+
+    /// Hands the answer to a question to the star.
+    pub(crate) fn answered(&self, link: LinkId, answer: CalleeAnswer) {
+        self.tell(Event::Answered { link, answer });
+    }
+
+    fn hand_over(&self, call: Result<ClientCall, CallError>, ack: Option<AckId>, weight: usize) {
         let inbox = self.inbox_bytes.fetch_add(weight, Ordering::AcqRel) + weight;
         if inbox > INBOX_HIGH_BYTES {
             self.is_inbox_full.store(true, Ordering::Release);
@@ -182,10 +235,16 @@ impl Session {
 
     /// Tells the star that the client is gone, once.
     pub(crate) fn disconnected(&self) {
+        self.disconnected_as(Ending::Closed);
+    }
+
+    /// Tells the star that the client is gone, and how, once.
+    pub(crate) fn disconnected_as(&self, ending: Ending) {
         let mut stage = lock(&self.stage);
         let was = std::mem::replace(&mut *stage, Stage::Gone);
         if was == Stage::Known {
-            self.tell(Event::Disconnected { conn: self.conn });
+            let conn = self.conn;
+            self.tell(Event::Disconnected { conn, ending });
         }
     }
 

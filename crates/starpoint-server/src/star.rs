@@ -1,16 +1,23 @@
 //! The task that owns the broker: events in, commands out.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::rngs::StdRng;
-use socketioxide::socket::Socket;
-use starpoint_broker::{AckId, Broker, Command, Config, ConnId, Counters, Gauges, LinkId, Output};
+use starpoint_broker::{
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Output,
+};
 use starpoint_wire::{CalleeAnswer, Reply, ServerEvent, limits::DIAL_DEADLINE};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    session::{Event, Session},
+    native::Outgoing,
+    pipes::Pipes,
+    session::{ClientSocket, Event, Session},
     socketio,
 };
 
@@ -38,7 +45,7 @@ pub(crate) struct Snapshot {
 /// A client, as the star sees it.
 struct Client {
     session: Arc<Session>,
-    socket: Arc<Socket>,
+    socket: ClientSocket,
     seen_packets: u64,
     seen_bytes: u64,
 }
@@ -53,6 +60,7 @@ pub(crate) struct Star {
     requests: mpsc::Receiver<Request>,
     drained: Option<oneshot::Sender<()>>,
     next_deadline: Option<Instant>,
+    pipes: Pipes,
 }
 
 impl Star {
@@ -60,6 +68,7 @@ impl Star {
         config: Config,
         events: mpsc::UnboundedReceiver<Event>,
         requests: mpsc::Receiver<Request>,
+        pipes: Pipes,
     ) -> Self {
         Self {
             broker: Broker::new(config, rand::make_rng()),
@@ -69,6 +78,7 @@ impl Star {
             requests,
             drained: None,
             next_deadline: None,
+            pipes,
         }
     }
 
@@ -117,6 +127,7 @@ impl Star {
         match event {
             Event::Connected { session, socket } => {
                 let conn = session.conn;
+                let is_native = matches!(socket, ClientSocket::Native(_));
                 let client = Client {
                     session,
                     socket,
@@ -124,7 +135,11 @@ impl Star {
                     seen_bytes: 0,
                 };
                 self.clients.insert(conn, client);
-                self.broker.connected(conn, now);
+                if is_native {
+                    self.broker.connected_native(conn, unix_now(), now);
+                } else {
+                    self.broker.connected(conn, now);
+                }
             }
             Event::Call {
                 conn,
@@ -138,7 +153,16 @@ impl Star {
                 }
             }
             Event::Progress { conn } => self.progress(conn, now),
-            Event::Disconnected { conn } => self.forget(conn, now),
+            Event::Disconnected { conn, ending } => self.forget(conn, ending, now),
+            Event::Answered { link, answer } => self.broker.answered(link, answer, now),
+            Event::PipeArrived { token, reply } => {
+                self.pipes.arrived(&mut self.broker, token, reply, now);
+            }
+            Event::PipeLeft { pipe } => self.broker.pipe_left(pipe, now),
+            Event::PipeEnded { pipe, bytes } => {
+                self.pipes.ended(pipe);
+                self.broker.pipe_ended(pipe, bytes, now);
+            }
         }
     }
 
@@ -163,9 +187,9 @@ impl Star {
         }
     }
 
-    fn forget(&mut self, conn: ConnId, now: Instant) {
+    fn forget(&mut self, conn: ConnId, ending: Ending, now: Instant) {
         if self.clients.remove(&conn).is_some() {
-            self.broker.disconnected(conn, now);
+            self.broker.disconnected(conn, ending, now);
         }
     }
 
@@ -215,6 +239,21 @@ impl Star {
             Command::Reply { conn, ack, reply } => self.reply(conn, ack, &reply),
             Command::Emit { conn, event } => self.emit(conn, &event),
             Command::Ask { conn, link, event } => self.ask(conn, link, &event),
+            Command::StarReply { conn, ack, reply } => {
+                self.native(conn, |out| out.star_reply(ack, &reply));
+            }
+            Command::StarEmit { conn, event } => self.native(conn, |out| out.star_event(&event)),
+            Command::OpenPipe {
+                pipe,
+                dialer,
+                callee,
+            } => {
+                if !self.pipes.open(pipe, dialer, callee) {
+                    self.broker.pipe_ended(pipe, 0, Instant::now());
+                }
+            }
+            Command::DropPipe { pipe, refusal } => self.pipes.refuse(pipe, refusal),
+            Command::CutPipe { pipe } => self.pipes.cut(pipe),
             Command::Pause { conn } => self.set_paused(conn, true),
             Command::Resume { conn } => self.set_paused(conn, false),
             Command::Close { conn, reason } => {
@@ -234,7 +273,13 @@ impl Star {
         let Some(client) = self.clients.get(&conn) else {
             return;
         };
-        let sent = socketio::acknowledge(&client.socket, ack, reply);
+        let sent = match &client.socket {
+            ClientSocket::Legacy(socket) => socketio::acknowledge(socket, ack, reply),
+            ClientSocket::Native(out) => {
+                out.reply(ack, reply);
+                Ok(())
+            }
+        };
         self.sent(conn, 1, sent);
     }
 
@@ -242,7 +287,13 @@ impl Star {
         let Some(client) = self.clients.get(&conn) else {
             return;
         };
-        let sent = client.socket.emit(event.name(), event).map_err(Into::into);
+        let sent = match &client.socket {
+            ClientSocket::Legacy(socket) => socket.emit(event.name(), event).map_err(Into::into),
+            ClientSocket::Native(out) => {
+                out.emit(event);
+                Ok(())
+            }
+        };
         self.sent(conn, event.packets(), sent);
     }
 
@@ -250,12 +301,33 @@ impl Star {
         let Some(client) = self.clients.get(&conn) else {
             return;
         };
-        let asked = socketio::ask(&client.socket, event, DIAL_DEADLINE * 2);
-        let sent = asked.map(|answer| {
-            let answer = answer.map(move |answer| (link, answer));
-            self.answers.push(answer.boxed());
-        });
+        let sent = match &client.socket {
+            ClientSocket::Legacy(socket) => {
+                let asked = socketio::ask(socket, event, DIAL_DEADLINE * 2);
+                asked.map(|answer| {
+                    let answer = answer.map(move |answer| (link, answer));
+                    self.answers.push(answer.boxed());
+                })
+            }
+            ClientSocket::Native(out) => {
+                out.ask(link, event);
+                Ok(())
+            }
+        };
         self.sent(conn, event.packets(), sent);
+    }
+
+    /// Queues something for a native client, whose queue never fails.
+    fn native(&mut self, conn: ConnId, queue: impl FnOnce(&Outgoing)) {
+        if let Some(Client {
+            socket: ClientSocket::Native(out),
+            session,
+            ..
+        }) = self.clients.get(&conn)
+        {
+            queue(out);
+            session.sent(1);
+        }
     }
 
     /// Notes what became of something sent. A client that cannot be sent to is
@@ -284,8 +356,14 @@ impl Star {
         if let Some(client) = self.clients.get(&conn) {
             client.session.finish();
         }
-        self.forget(conn, Instant::now());
+        self.forget(conn, Ending::Closed, Instant::now());
     }
+}
+
+/// Returns the time of day, in seconds of Unix time.
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// Waits until a time, or for ever.

@@ -137,12 +137,7 @@ impl<R: CryptoRng> Broker<R> {
         _now: Instant,
     ) -> Result<(PipeId, PipeSide), Refusal> {
         let Some((id, side)) = self.pipes.take_token(token) else {
-            *self
-                .counters
-                .refusals
-                .entry(Refusal::PipeUnknown)
-                .or_default() += 1;
-            return Err(Refusal::PipeUnknown);
+            return Err(self.refuse_pipe());
         };
         let Some(pipe) = self.pipes.get_mut(id) else {
             return Err(Refusal::PipeUnknown);
@@ -159,6 +154,13 @@ impl<R: CryptoRng> Broker<R> {
         Ok((id, side))
     }
 
+    /// Counts a token that opens nothing, and returns how it is refused.
+    pub fn refuse_pipe(&mut self) -> Refusal {
+        let refusal = Refusal::PipeUnknown;
+        *self.counters.refusals.entry(refusal).or_default() += 1;
+        refusal
+    }
+
     fn open_pipe(&mut self, id: PipeId) {
         let Some(asking) = self.pipes.open(id) else {
             return;
@@ -168,7 +170,14 @@ impl<R: CryptoRng> Broker<R> {
             .conns
             .get(&asking.callee_conn)
             .and_then(|callee| callee.native.as_ref()?.joined()?.record.clone());
-        self.commands.push_back(Command::OpenPipe { pipe: id });
+        if let Some(pipe) = self.pipes.get(id) {
+            let (dialer, callee) = (pipe.dialer, pipe.callee);
+            self.commands.push_back(Command::OpenPipe {
+                pipe: id,
+                dialer,
+                callee,
+            });
+        }
         let reply = StarReply::Dialed { record };
         self.reply_star(asking.dialer_conn, asking.ack, reply);
     }

@@ -10,14 +10,20 @@ use axum::{
 };
 use hyper_util::rt::TokioIo;
 use socketioxide::ProtocolVersion;
+use starpoint_wire::native;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
 use super::{App, refuse, unknown_session};
-use crate::{gate::Gate, session::Session};
+use crate::{
+    gate::Gate,
+    native::{Connection, Engine},
+    session::Session,
+};
 
 /// Accepts a WebSocket, of a new client or of one that began with long polling.
 pub(super) fn accept(app: App, sid: Option<String>, request: Request) -> Response {
+    let is_new = sid.is_none();
     let session = match sid {
         None => app.registry.begin(),
         Some(sid) => match app.registry.find(&sid) {
@@ -32,7 +38,26 @@ pub(super) fn accept(app: App, sid: Option<String>, request: Request) -> Respons
         return refuse(3, "Bad request");
     };
     let tasks = app.tasks.clone();
-    tasks.spawn(serve(app, session, protocol, request));
+    match native_engine(request.uri().query().unwrap_or_default(), protocol) {
+        Some(engine) if is_new => tasks.spawn(serve_native(session, engine, request)),
+        Some(_) | None => tasks.spawn(serve(app, session, protocol, request)),
+    };
+    switch(accept)
+}
+
+/// Returns which Engine.IO to speak with a client that offers the native profile
+/// (R-NATIVE-1).
+fn native_engine(query: &str, protocol: ProtocolVersion) -> Option<Engine> {
+    let (name, value) = native::OFFER;
+    let offers = query.split('&').any(|pair| pair.split_once('=') == Some((name, value)));
+    offers.then_some(match protocol {
+        ProtocolVersion::V4 => Engine::V3,
+        ProtocolVersion::V5 => Engine::V4,
+    })
+}
+
+/// Answers that the connection becomes a WebSocket.
+pub(super) fn switch(accept: HeaderValue) -> Response {
     let headers = [
         (header::CONNECTION, HeaderValue::from_static("Upgrade")),
         (header::UPGRADE, HeaderValue::from_static("websocket")),
@@ -51,7 +76,7 @@ fn protocol(query: &str) -> Option<ProtocolVersion> {
     }
 }
 
-fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
     let has = |name: header::HeaderName, token: &str| {
         let values = headers.get_all(name);
         values
@@ -95,6 +120,20 @@ async fn serve(
     };
     if let Err(error) = app.socketio.call((gate, request)).await {
         tracing::debug!(%error, "WebSocket refused");
+    }
+}
+
+/// Waits for the connection to be handed over and serves it natively.
+async fn serve_native(session: Arc<Session>, engine: Engine, mut request: Request<Body>) {
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    // The request would stay as long as the connection.
+    drop(request);
+    match on_upgrade.await {
+        Ok(upgraded) => {
+            let connection = Connection::new(TokioIo::new(upgraded), session, engine).await;
+            connection.await;
+        }
+        Err(error) => tracing::debug!(%error, "WebSocket upgrade failed"),
     }
 }
 

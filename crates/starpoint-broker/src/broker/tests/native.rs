@@ -486,7 +486,12 @@ fn r_dial_10_a_pipe_opens_when_both_sides_are_there() {
     assert_eq!((side, commands), (PipeSide::Dialer, vec![]));
     let (callees, commands) = star.arrive(&for_callee);
     assert_eq!(callees, Ok((pipe, PipeSide::Callee)));
-    assert_eq!(commands[0], Command::OpenPipe { pipe });
+    let open = Command::OpenPipe {
+        pipe,
+        dialer: id(1),
+        callee: id(2),
+    };
+    assert_eq!(commands[0], open);
     let record = PeerRecord::new(&[2; 8]);
     assert_eq!(
         star_reply_in(&commands, dialer, ack),

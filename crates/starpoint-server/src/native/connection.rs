@@ -1,0 +1,361 @@
+//! The task of one native client: its WebSocket, and Engine.IO's part of it.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{Sink, Stream};
+use starpoint_broker::AckId;
+use starpoint_wire::{CallError, CallKind, CalleeAnswer, ClientCall, native};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error as SocketError, Message, Utf8Bytes,
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+
+use super::{
+    outgoing::{Frame, Outgoing},
+    packet::{Malformed, Packet},
+};
+use crate::session::{ClientSocket, Session};
+use starpoint_broker::Ending;
+
+/// Time between two heartbeats.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// Time that a heartbeat may be late (R-NATIVE-11).
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest message of a native client: a chunk of a legacy stream and its head
+/// (R-LIMIT-13).
+pub(crate) const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+/// What is read at once; a connection keeps it.
+const READ_BUFFER_BYTES: usize = 1024;
+/// What may wait in the WebSocket before it is written.
+const WRITE_BUFFER_BYTES: usize = 1024;
+/// Turns of the loop in one poll, after which others have theirs.
+const POLL_BUDGET: usize = 32;
+
+/// Version of Engine.IO that a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// The client pings, and is connected unasked.
+    V3,
+    /// The star pings, and the client asks to be connected.
+    V4,
+}
+
+/// A future that serves one client until it is gone.
+pub(crate) struct Connection<S> {
+    socket: WebSocketStream<S>,
+    session: Arc<Session>,
+    outgoing: Arc<Outgoing>,
+    engine: Engine,
+    partial: Option<Box<Partial>>,
+    /// Packets that the socket has taken and not yet written.
+    fed: u64,
+    fed_bytes: u64,
+    needs_flush: bool,
+    is_closing: bool,
+    ping: Pin<Box<Sleep>>,
+    /// When the client was last heard.
+    heard: Instant,
+    ending: Ending,
+}
+
+/// An event or answer whose attachments are not all here.
+struct Partial {
+    text: String,
+    attachments: Vec<Bytes>,
+    n_missing: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Takes over a WebSocket whose handshake is done.
+    pub(crate) async fn new(io: S, session: Arc<Session>, engine: Engine) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(usize::MAX)
+            .max_message_size(Some(MAX_MESSAGE_BYTES))
+            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+        let role = tokio_tungstenite::tungstenite::protocol::Role::Server;
+        let socket = WebSocketStream::from_raw_socket(io, role, Some(config)).await;
+        let now = Instant::now();
+        let outgoing = Arc::new(Outgoing::default());
+        outgoing.say(&open_packet(&session));
+        let mut connection = Self {
+            socket,
+            session,
+            outgoing,
+            engine,
+            partial: None,
+            fed: 0,
+            fed_bytes: 0,
+            needs_flush: false,
+            is_closing: false,
+            ping: Box::pin(tokio::time::sleep(PING_INTERVAL)),
+            heard: now,
+            ending: Ending::Closed,
+        };
+        if engine == Engine::V3 {
+            connection.outgoing.say("40");
+            connection.connect();
+        }
+        connection
+    }
+
+    /// Tells the star that the client is here; its hello follows.
+    fn connect(&mut self) {
+        let socket = ClientSocket::Native(Arc::clone(&self.outgoing));
+        self.session.connected(socket);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
+        loop {
+            ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
+            let Some(frame) = self.outgoing.pop() else {
+                break;
+            };
+            let (message, len) = match frame {
+                Frame::Text(text) => {
+                    let len = text.len();
+                    self.fed += u64::from(is_counted(&text));
+                    (Message::Text(text.into()), len)
+                }
+                Frame::Attachment(bytes) => {
+                    let len = bytes.len();
+                    self.fed += 1;
+                    (Message::Binary(self.attachment_frame(bytes)), len)
+                }
+            };
+            self.fed_bytes += len as u64;
+            Pin::new(&mut self.socket).start_send(message)?;
+            self.needs_flush = true;
+        }
+        if self.needs_flush {
+            ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+            self.needs_flush = false;
+            let (fed, bytes) = (self.fed, self.fed_bytes);
+            (self.fed, self.fed_bytes) = (0, 0);
+            self.session.wrote(fed, bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn attachment_frame(&self, bytes: Bytes) -> Bytes {
+        match self.engine {
+            Engine::V4 => bytes,
+            Engine::V3 => {
+                let mut frame = BytesMut::with_capacity(bytes.len() + 1);
+                frame.put_u8(4);
+                frame.put(bytes);
+                frame.freeze()
+            }
+        }
+    }
+
+    /// Reads one message. `Break` when the client is gone or talks nonsense.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::ops::ControlFlow<()>> {
+        use std::ops::ControlFlow::{Break, Continue};
+        let message = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => {
+                tracing::debug!(conn = self.session.conn.0, %error, "Connection lost");
+                return Poll::Ready(Break(()));
+            }
+            None => return Poll::Ready(Break(())),
+        };
+        self.heard = Instant::now();
+        let result = match message {
+            Message::Text(text) => self.text(&text),
+            Message::Binary(bytes) => self.attachment(bytes),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(Continue(())),
+            Message::Close(_) => Ok(Break(())),
+        };
+        Poll::Ready(result.unwrap_or_else(|Malformed| {
+            tracing::debug!(conn = self.session.conn.0, "Malformed packet");
+            Break(())
+        }))
+    }
+
+    fn text(&mut self, text: &Utf8Bytes) -> Result<std::ops::ControlFlow<()>, Malformed> {
+        use std::ops::ControlFlow::{Break, Continue};
+        if self.partial.is_some() {
+            return Err(Malformed);
+        }
+        match Packet::parse(text)? {
+            Packet::Ping if self.engine == Engine::V3 => self.outgoing.say("3"),
+            Packet::Ping | Packet::Pong | Packet::Noop => {}
+            Packet::Close => return Ok(Break(())),
+            Packet::Connect => match self.engine {
+                Engine::V3 => {}
+                Engine::V4 => {
+                    let conn = self.session.conn.0;
+                    self.outgoing.say(&format!("40{{\"sid\":\"{conn:020}\"}}"));
+                    self.connect();
+                }
+            },
+            Packet::Event { n_attachments, .. } | Packet::Ack { n_attachments, .. }
+                if n_attachments > 0 =>
+            {
+                self.partial = Some(Box::new(Partial {
+                    text: text.as_str().to_owned(),
+                    attachments: Vec::new(),
+                    n_missing: n_attachments,
+                }));
+            }
+            Packet::Event { json, ack, .. } => self.event(json, ack, &[]),
+            Packet::Ack { id, args, .. } => self.answer(id, args),
+        }
+        Ok(Continue(()))
+    }
+
+    fn attachment(&mut self, bytes: Bytes) -> Result<std::ops::ControlFlow<()>, Malformed> {
+        let bytes = match self.engine {
+            Engine::V4 => bytes,
+            Engine::V3 if bytes.first() == Some(&4) => bytes.slice(1..),
+            Engine::V3 => return Err(Malformed),
+        };
+        let partial = self.partial.as_mut().ok_or(Malformed)?;
+        partial.attachments.push(bytes);
+        partial.n_missing -= 1;
+        let n_bytes: usize = partial.attachments.iter().map(Bytes::len).sum();
+        if n_bytes > MAX_MESSAGE_BYTES {
+            return Err(Malformed);
+        }
+        if partial.n_missing == 0
+            && let Some(partial) = self.partial.take()
+        {
+            match Packet::parse(&partial.text)? {
+                Packet::Event { json, ack, .. } => self.event(json, ack, &partial.attachments),
+                Packet::Ack { id, args, .. } => self.answer(id, args),
+                Packet::Ping
+                | Packet::Pong
+                | Packet::Close
+                | Packet::Connect
+                | Packet::Noop => {}
+            }
+        }
+        Ok(std::ops::ControlFlow::Continue(()))
+    }
+
+    fn event(&self, json: &str, ack: Option<i64>, attachments: &[Bytes]) {
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok();
+        let call = if is_json {
+            ClientCall::decode(json, attachments)
+        } else {
+            Err(CallError {
+                kind: CallKind::Unknown,
+            })
+        };
+        self.session.native_call(call, ack.map(AckId));
+    }
+
+    fn answer(&self, id: u64, args: &str) {
+        if let Some(link) = self.outgoing.take_asked(id) {
+            let answer = serde_json::from_str::<CalleeAnswer>(args);
+            let answer = answer.unwrap_or_else(|_| CalleeAnswer::unreadable());
+            self.session.answered(link, answer);
+        }
+    }
+
+    /// Watches the heartbeat; `Break` when the client has been silent for too long.
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> std::ops::ControlFlow<()> {
+        while self.ping.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            // Who is not read cannot be heard.
+            if self.session.is_held() {
+                self.heard = now;
+            }
+            if now.duration_since(self.heard) >= PING_INTERVAL + PING_TIMEOUT {
+                self.ending = Ending::Silent;
+                return std::ops::ControlFlow::Break(());
+            }
+            if self.engine == Engine::V4 {
+                self.outgoing.say("2");
+            }
+            let next = (self.heard + PING_INTERVAL + PING_TIMEOUT).min(now + PING_INTERVAL);
+            self.ping.as_mut().reset(next.max(now + Duration::from_secs(1)));
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.is_closing, true) {
+            let close = Message::Close(Some(CloseFrame {
+                code: CloseCode::Away,
+                reason: Utf8Bytes::from_static(""),
+            }));
+            // What cannot be said any more is not said.
+            let _ = ready!(Pin::new(&mut self.socket).poll_ready(cx))
+                .and_then(|()| Pin::new(&mut self.socket).start_send(close));
+        }
+        Pin::new(&mut self.socket).poll_close(cx).map(|_| ())
+    }
+}
+
+/// Returns whether a packet is one of those that the broker counts.
+fn is_counted(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first() == Some(&b'4') && matches!(bytes.get(1), Some(b'2' | b'3' | b'5' | b'6'))
+}
+
+fn open_packet(session: &Session) -> String {
+    let (key, version) = (native::OPEN_KEY, native::VERSION);
+    let (interval, timeout) = (PING_INTERVAL.as_millis(), PING_TIMEOUT.as_millis());
+    let conn = session.conn.0;
+    format!(
+        "0{{\"sid\":\"{conn:020}\",\"upgrades\":[],\"pingInterval\":{interval},\
+         \"pingTimeout\":{timeout},\"maxPayload\":{MAX_MESSAGE_BYTES},\"{key}\":{version}}}"
+    )
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.outgoing.register(cx);
+        this.session.register_reader(cx);
+        if this.poll_heartbeat(cx).is_break() {
+            return Poll::Ready(());
+        }
+        for _ in 0..POLL_BUDGET {
+            if this.session.is_closing() || this.is_closing {
+                return this.poll_close(cx);
+            }
+            if let Poll::Ready(Err(error)) = this.poll_write(cx) {
+                tracing::debug!(conn = this.session.conn.0, %error, "Connection lost");
+                return Poll::Ready(());
+            }
+            if this.session.is_closing() {
+                continue;
+            }
+            if this.session.is_held() {
+                return Poll::Pending;
+            }
+            match this.poll_read(cx) {
+                Poll::Ready(std::ops::ControlFlow::Continue(())) => {}
+                Poll::Ready(std::ops::ControlFlow::Break(())) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.session.disconnected_as(self.ending);
+    }
+}
