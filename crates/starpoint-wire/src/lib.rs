@@ -16,6 +16,7 @@
 //! 7. [`refusal`]: every way in which the star says no.
 //! 8. [`challenge`]: how a peer proves that an address is its own.
 //! 9. [`client`]: the same calls, notices and replies from the client's side.
+//! 10. [`pipe`]: what goes through the WebSocket of a dialed connection.
 
 #![deny(missing_docs)]
 
@@ -33,6 +34,8 @@ pub mod challenge;
 pub mod refusal;
 
 pub mod client;
+
+pub mod pipe;
 
 pub use address::{AddressError, AddressKey, AddressRule, PeerAddress, PeerSpelling, StarAddress};
 pub use call::{CallError, CallKind, CalleeAnswer, ClientCall};
