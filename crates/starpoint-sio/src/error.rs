@@ -56,6 +56,30 @@ pub enum ConnectError {
     NotWebSocket(#[source] Cause),
 }
 
+/// A pipe was not opened. Nothing is left of the attempt.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipeError {
+    /// The star does not open the pipe; its code tells why and whose fault it is.
+    #[error("refused by the star with http status {status} and code {code:?}")]
+    Refused {
+        /// HTTP status, 100 to 999.
+        status: u16,
+        /// Code of the refusal: at most 64 lowercase letters, digits and dashes.
+        /// Empty when what answers is no star, or gives none.
+        code: Box<str>,
+    },
+    /// The star was not reached, or does not speak WebSocket.
+    #[error("cannot connect")]
+    Connect(#[source] ConnectError),
+}
+
+impl From<ConnectError> for PipeError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
 /// An open WebSocket is of no more use.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -7,10 +7,13 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{
+    future::BoxFuture,
+    io::{AsyncRead, AsyncWrite},
+};
 use web_time::Instant;
 
-use crate::error::{ConnectError, SocketError};
+use crate::error::{ConnectError, PipeError, SocketError};
 
 /// One WebSocket message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +114,33 @@ pub trait Connector: Send + Sync + 'static {
         url: &str,
         limits: SocketLimits,
     ) -> BoxFuture<'static, Result<Box<dyn Socket>, ConnectError>>;
+
+    /// Opens this side of a pipe at `url`, `ws://…` or `wss://…` with the path
+    /// that the star named. The star answers once the other side is there, too.
+    ///
+    /// Sets no deadline: the caller drops the future when it has waited long
+    /// enough, and nothing of the attempt is left then.
+    fn connect_pipe(&self, url: &str) -> BoxFuture<'static, Result<Box<dyn Pipe>, PipeError>>;
 }
+
+/// One dialed connection, through a WebSocket of its own. Plain bytes: there are
+/// no borders of messages.
+///
+/// * A read of 0 bytes is the clean end of the remote. What the remote gave up is
+///   [`io::ErrorKind::ConnectionReset`](std::io::ErrorKind::ConnectionReset), and
+///   [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) when the remote
+///   or the star was lost; what arrived before is read first.
+/// * Writes wait in the pipe until it is flushed, at most 64 KiB.
+/// * Closing ends the own direction and flushes; reading goes on.
+/// * Dropping it before both directions have ended resets it: what was not
+///   flushed is lost, and the remote reads an error.
+///
+/// The star drops who is silent for 90 s; a pipe answers for itself only while it
+/// is polled, for reading or for writing. Both halves may be polled by different
+/// tasks.
+pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<P: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> Pipe for P {}
 
 /// A monotonic clock and its alarms.
 pub trait Timers: Send + Sync + 'static {

@@ -13,7 +13,8 @@
 //! * `native` has a [`Connector`] and [`Timers`] for programs, behind the
 //!   feature of that name. A browser brings its own.
 //!
-//! Only WebSocket, only the default namespace: that is what a star needs.
+//! Only WebSocket, only the default namespace: that is what a star needs. A
+//! [`Pipe`] is a WebSocket beside it, without Socket.IO, for one dialed connection.
 //!
 //! # Bounds
 //!
@@ -54,8 +55,10 @@ pub mod native;
 
 pub use config::{Config, EngineVersion};
 pub use connection::Connection;
-pub use error::{Cause, Closed, ConnectError, OpenError, SocketError, UrlError, Violation};
-pub use io::{Connector, Frame, Socket, SocketLimits, Timers};
+pub use error::{
+    Cause, Closed, ConnectError, OpenError, PipeError, SocketError, UrlError, Violation,
+};
+pub use io::{Connector, Frame, Pipe, Socket, SocketLimits, Timers};
 #[cfg(feature = "native")]
 pub use native::{NativeConnector, TokioTimers};
 pub use packet::MAX_ATTACHMENTS;

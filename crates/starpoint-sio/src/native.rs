@@ -4,6 +4,7 @@
 //! TLS 1.2 and 1.3, and offers HTTP/1.1 only. No proxies and no compression.
 
 mod dial;
+mod pipe;
 mod socket;
 mod tls;
 
@@ -15,11 +16,13 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use web_time::Instant;
 
 use crate::{
-    error::ConnectError,
-    io::{Connector, Socket, SocketLimits, Timers},
+    error::{ConnectError, PipeError},
+    io::{Connector, Pipe, Socket, SocketLimits, Timers},
 };
 
+use self::pipe::Buffers;
 pub use rustls::pki_types::CertificateDer;
+
 pub use tls::{PublicRoots, RootError, TrustedRoots, read_certificates};
 
 /// Opens WebSockets over TCP, and over TLS for `wss`.
@@ -30,6 +33,7 @@ pub use tls::{PublicRoots, RootError, TrustedRoots, read_certificates};
 #[derive(Clone, Debug)]
 pub struct NativeConnector {
     tls: Arc<ClientConfig>,
+    buffers: Arc<Buffers>,
 }
 
 impl NativeConnector {
@@ -56,6 +60,7 @@ impl NativeConnector {
     pub fn with_roots(roots: &TrustedRoots) -> Result<Self, RootError> {
         Ok(Self {
             tls: Arc::new(tls::client_config(roots)?),
+            buffers: Arc::default(),
         })
     }
 }
@@ -71,6 +76,15 @@ impl Connector for NativeConnector {
         Box::pin(async move {
             let url = url.map_err(|_| ConnectError::Url)?;
             dial::connect(url, tls, limits).await
+        })
+    }
+
+    fn connect_pipe(&self, url: &str) -> BoxFuture<'static, Result<Box<dyn Pipe>, PipeError>> {
+        let (tls, buffers) = (Arc::clone(&self.tls), Arc::clone(&self.buffers));
+        let url = url.parse::<Uri>();
+        Box::pin(async move {
+            let url = url.map_err(|_| ConnectError::Url)?;
+            pipe::connect(url, tls, buffers).await
         })
     }
 }

@@ -17,6 +17,7 @@
 //! 8. [`challenge`]: how a peer proves that an address is its own.
 //! 9. [`client`]: the same calls, notices and replies from the client's side.
 //! 10. [`native`]: the native profile.
+//! 11. [`pipe`]: what goes through the WebSocket of a dialed connection.
 
 #![deny(missing_docs)]
 
@@ -36,6 +37,7 @@ pub mod refusal;
 pub mod client;
 
 pub mod native;
+pub mod pipe;
 
 pub use address::{AddressError, AddressKey, AddressRule, PeerAddress, PeerSpelling, StarAddress};
 pub use call::{CallError, CallKind, CalleeAnswer, ClientCall};

@@ -9,7 +9,10 @@ use std::{
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::{error::ConnectError, io::Frame};
+use crate::{
+    error::{ConnectError, PipeError},
+    io::{Frame, Pipe},
+};
 
 const OPEN: &str = r#"0{"pingInterval":25000,"pingTimeout":20000}"#;
 
@@ -100,6 +103,10 @@ impl Connector for Net {
     ) -> BoxFuture<'static, Result<Box<dyn Socket>, ConnectError>> {
         let socket: Box<dyn Socket> = Box::new(self.clone());
         Box::pin(std::future::ready(Ok(socket)))
+    }
+
+    fn connect_pipe(&self, _: &str) -> BoxFuture<'static, Result<Box<dyn Pipe>, PipeError>> {
+        unreachable!("a connection opens no pipe")
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     client_async_with_config,
     tungstenite::{self, http::Uri},
@@ -27,27 +27,63 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
+/// Where a URL leads.
+pub(super) struct Target {
+    host: String,
+    port: u16,
+    tls: Option<ServerName<'static>>,
+}
+
+impl Target {
+    pub(super) fn new(url: &Uri) -> Result<Self, ConnectError> {
+        let host = url.host().ok_or(ConnectError::Url)?;
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let (tls, port) = match url.scheme_str() {
+            Some("wss") => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| ConnectError::Url)?;
+                (Some(name), 443)
+            }
+            Some(_) | None => (None, 80),
+        };
+        Ok(Self {
+            port: url.port_u16().unwrap_or(port),
+            host,
+            tls,
+        })
+    }
+
+    pub(super) fn tls_name(&self) -> Option<ServerName<'static>> {
+        self.tls.clone()
+    }
+
+    pub(super) async fn connect(&self) -> Result<TcpStream, ConnectError> {
+        connect_tcp(&self.host, self.port).await
+    }
+}
+
 pub(super) async fn connect(
     url: Uri,
     tls: Arc<ClientConfig>,
     limits: SocketLimits,
 ) -> Result<Box<dyn Socket>, ConnectError> {
-    let host = url.host().ok_or(ConnectError::Url)?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_tls = url.scheme_str() == Some("wss");
-    let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-    if is_tls {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Url)?;
-        let tcp = Counted::new(connect_tcp(host, port).await?);
-        let stream = TlsConnector::from(tls)
-            .connect(name, tcp)
-            .await
-            .map_err(tls_error)?;
-        upgrade(url, stream, limits).await
-    } else {
-        let tcp = Counted::new(connect_tcp(host, port).await?);
-        upgrade(url, tcp, limits).await
+    let target = Target::new(&url)?;
+    let tcp = Counted::new(target.connect().await?);
+    match target.tls_name() {
+        Some(name) => upgrade(url, secure(tls, name, tcp).await?, limits).await,
+        None => upgrade(url, tcp, limits).await,
     }
+}
+
+pub(super) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+    tls: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    stream: S,
+) -> Result<TlsStream<S>, ConnectError> {
+    let connecting = TlsConnector::from(tls).connect(name, stream);
+    connecting.await.map_err(tls_error)
 }
 
 /// Connects to the first address that answers: each has a head start before the

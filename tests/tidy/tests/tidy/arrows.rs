@@ -34,7 +34,11 @@ const TABLE: [(&str, Side, &[&str]); 12] = [
             "starpoint-wire",
         ],
     ),
-    ("starpoint-sio", Side::Peer, &["starpoint-test-support"]),
+    (
+        "starpoint-sio",
+        Side::Peer,
+        &["starpoint-test-support", "starpoint-wire"],
+    ),
     (
         "libp2p-websocket-star",
         Side::Peer,
