@@ -4,6 +4,7 @@ use std::{fmt, num::NonZero, sync::Arc, time::Duration};
 
 use libp2p_swarm::Executor;
 use starpoint_sio::{Connector, EngineVersion, Timers};
+use starpoint_wire::native::Namespace;
 use web_time::SystemTime;
 
 /// Whether a star has to make its peers prove who they are.
@@ -19,6 +20,18 @@ pub enum Challenge {
     Optional,
 }
 
+/// Which of a star's protocols to speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// The native one where the star offers it, else the legacy one. Finding out
+    /// takes no time.
+    #[default]
+    Auto,
+    /// The legacy one, for comparison: without back-pressure of its own for each
+    /// connection, and with presence by announcements.
+    Legacy,
+}
+
 /// Settings of a [`Transport`](crate::Transport). The defaults fit a star, ours
 /// or the original.
 ///
@@ -30,6 +43,12 @@ pub struct Config {
     pub engine: EngineVersion,
     /// What to do with a star that does not challenge. Default: refuse it.
     pub challenge: Challenge,
+    /// Which profile to speak. Default: the native one where the star offers it.
+    pub profile: Profile,
+    /// Namespaces to be in, at a star of the native profile; its peers are told of
+    /// each other. Default: the one in which legacy peers are, too. At most
+    /// [`MAX_NAMESPACES`](starpoint_wire::native::MAX_NAMESPACES).
+    pub namespaces: Vec<Namespace>,
     /// Time for name, TCP, TLS, WebSocket and Socket.IO together. Default: 8 s.
     pub open_deadline: Duration,
     /// Time for a star to answer a join, signature included. Default: 8 s.
@@ -101,6 +120,8 @@ impl Config {
         Self {
             engine: EngineVersion::V3,
             challenge: Challenge::Required,
+            profile: Profile::Auto,
+            namespaces: vec![Namespace::default()],
             open_deadline: Duration::from_secs(8),
             join_deadline: Duration::from_secs(8),
             dial_deadline: Duration::from_secs(9),

@@ -135,6 +135,9 @@ pub enum Violation {
     /// It asks for a second signature in one join.
     #[error("repeated challenge")]
     SecondChallenge,
+    /// A star that has offered the native profile says something else first.
+    #[error("no hello")]
+    Hello,
 }
 
 impl Error {

@@ -142,14 +142,14 @@ use futures_channel::mpsc;
 use libp2p_identity::Keypair;
 
 pub use behaviour::{Behaviour, Event};
-pub use config::{Challenge, Config};
+pub use config::{Challenge, Config, Profile};
 pub use error::{Error, Failure, Stage, Violation};
 pub use gauges::Gauges;
 pub use net::{Accept, Stream};
 pub use transport::Transport;
 
 pub use starpoint_sio as sio;
-pub use starpoint_wire::{Refusal, StarAddress};
+pub use starpoint_wire::{Refusal, StarAddress, native::Namespace};
 
 /// Notices that wait for the behaviour, besides one for each star. Beyond it they
 /// wait at the stars, merged.

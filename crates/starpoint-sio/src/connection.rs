@@ -187,6 +187,12 @@ impl Connection {
         self.session.max_payload()
     }
 
+    /// Returns the version of the native profile that the server offers; see
+    /// [`Session::star`].
+    pub fn star(&self) -> Option<u32> {
+        self.session.star()
+    }
+
     /// Writes what is queued without reading, for an owner that can take no more
     /// events now; poll it in place of [`poll_event`](Self::poll_event). Ready
     /// when nothing is left to write; it has to be polled again even so, because

@@ -36,6 +36,8 @@ pub(crate) struct Open {
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) max_payload: Option<usize>,
+    /// Version of the native profile, if the server is a star that offers it.
+    pub(crate) star: Option<u32>,
 }
 
 /// A packet of Socket.IO, without its attachments.
@@ -84,6 +86,7 @@ impl Open {
             ping_interval: f64,
             ping_timeout: f64,
             max_payload: Option<f64>,
+            star: Option<f64>,
         }
         let fields: Fields = serde_json::from_str(json).map_err(|_| Violation::Open)?;
         let believed = |ms: f64| {
@@ -97,6 +100,7 @@ impl Open {
                 .max_payload
                 .filter(|bytes| *bytes >= 1.0)
                 .map(|bytes| bytes as usize),
+            star: fields.star.map(|version| version as u32),
         })
     }
 }

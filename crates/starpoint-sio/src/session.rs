@@ -94,6 +94,7 @@ pub struct Session {
     stage: Stage,
     heartbeat: Option<Heartbeat>,
     max_payload: Option<usize>,
+    star: Option<u32>,
     partial: Option<Partial>,
     outgoing: Outgoing,
     output: VecDeque<Output>,
@@ -147,6 +148,7 @@ impl Session {
             stage: Stage::Opening(started + config.handshake_deadline),
             heartbeat: None,
             max_payload: None,
+            star: None,
             partial: None,
             outgoing: Outgoing::default(),
             output: VecDeque::new(),
@@ -225,6 +227,12 @@ impl Session {
     /// original star does not say: it takes 1 000 000.
     pub fn max_payload(&self) -> Option<usize> {
         self.max_payload
+    }
+
+    /// Returns the version of the native profile that the server offers, by the key
+    /// `star` of its open packet. Its hello is the first event then.
+    pub fn star(&self) -> Option<u32> {
+        self.star
     }
 
     /// Queues an event.
@@ -386,6 +394,7 @@ impl Session {
         };
         self.stage = Stage::Connecting(until);
         self.max_payload = open.max_payload;
+        self.star = open.star;
         let ping_at = match self.engine {
             EngineVersion::V3 => Some(now + open.ping_interval),
             EngineVersion::V4 => {

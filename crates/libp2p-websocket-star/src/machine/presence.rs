@@ -85,10 +85,29 @@ impl Presence {
         self.by_time.insert((now, peer));
     }
 
+    /// A native star says that a peer is here, until it says otherwise.
+    pub(crate) fn joined(&mut self, peer: PeerId, now: Instant) {
+        let entry = self.peers.entry(peer).or_insert_with(|| Entry {
+            address: "".into(),
+            heard: None,
+            is_told: false,
+            is_queued: false,
+        });
+        if entry.heard.replace(now).is_none() && !entry.is_queued {
+            entry.is_queued = true;
+            self.changes.push_back(peer);
+        }
+    }
+
+    /// A native star says that a peer has gone.
+    pub(crate) fn gone(&mut self, peer: PeerId) {
+        self.left(peer);
+    }
+
     /// Returns the address of a peer as the star announced it.
     pub(crate) fn address_of(&self, peer: &PeerId) -> Option<&str> {
         let entry = self.peers.get(peer)?;
-        entry.heard.map(|_| &*entry.address)
+        entry.heard.map(|_| &*entry.address).filter(|address| !address.is_empty())
     }
 
     /// Returns how many are here.

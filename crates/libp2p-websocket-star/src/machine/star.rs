@@ -1,5 +1,6 @@
 //! One connection to a star, from the join on.
 
+mod native;
 mod requests;
 mod star_says;
 
@@ -7,17 +8,23 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use libp2p_identity::{Keypair, PeerId};
-use starpoint_wire::{ClientCall, DialId, StarAddress, StreamEnd, challenge};
+use starpoint_wire::{
+    ClientCall, DialId, StarAddress, StreamEnd, challenge,
+    native::{PeerRecord, PipeToken},
+};
 use web_time::Instant;
 
 use super::{
     link::{Link, Phase, Token},
     presence::Presence,
+    roster::Wanted,
 };
 use crate::{
     config::{Challenge, Config},
     error::{Error, Stage},
 };
+
+pub(crate) use native::dial_error;
 
 /// With which words a dial is refused that nobody has time for.
 pub(crate) const BUSY: &str = "busy";
@@ -46,6 +53,9 @@ pub(crate) enum CallTag {
     Join,
     Dial(DialId),
     Probe,
+    StarJoin,
+    StarDial(DialId),
+    Page(Wanted),
 }
 
 /// What has to be sent.
@@ -74,14 +84,28 @@ pub(crate) enum Event {
     Writable(DialId),
     Data(DialId, Bytes),
     Ended(DialId, StreamEnd),
+    /// The pipe of a dial is to be opened.
+    OpenPipe(DialId, PipeToken),
+    /// The pipe of a dial is of no more use.
+    AbandonPipe(DialId),
+    /// A peer dials by a pipe.
+    PipeOffered(PipeToken, PeerId),
+    /// The swarm took too long with it.
+    PipeOfferExpired(PipeToken),
+    /// Where else a peer may be found, unchecked.
+    Record(PeerId, PeerRecord),
 }
 
 /// ```text
+///   AwaitsHello ─── hello ─────────┐
 ///   AwaitsChallenge ─ nonce ─► AwaitsVerdict ─ list ─► Joined ─ evicted, left ─► Left
 ///          └───── list, if the challenge is optional ────▲
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    AwaitsHello {
+        deadline: Instant,
+    },
     AwaitsChallenge {
         deadline: Instant,
     },
@@ -117,6 +141,7 @@ pub(crate) struct Star {
     n_offers: usize,
     probe: Option<Instant>,
     presence: Presence,
+    native: Option<native::Native>,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
 }
@@ -157,6 +182,7 @@ impl Star {
             n_offers: 0,
             probe: None,
             presence: Presence::new(max_peers, config.announce_interval),
+            native: None,
             commands: VecDeque::from([Command::Call(CallTag::Join, join)]),
             events: VecDeque::new(),
         }
@@ -181,28 +207,33 @@ impl Star {
     /// Returns whether anything is left that needs the connection.
     pub(crate) fn has_links(&self) -> bool {
         !self.links.is_empty()
+            || self.native.as_ref().is_some_and(|n| !n.dials.is_empty())
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let join = match self.state {
-            State::AwaitsChallenge { deadline } | State::AwaitsVerdict { deadline } => {
-                Some(deadline)
-            }
+            State::AwaitsHello { deadline }
+            | State::AwaitsChallenge { deadline }
+            | State::AwaitsVerdict { deadline } => Some(deadline),
             State::Joined | State::Left | State::Failed => None,
         };
         let link = self.deadlines.first().map(|(deadline, _)| *deadline);
-        let times = [join, link, self.probe, self.presence.next_expiry()];
+        let native = self.next_native_deadline();
+        let times = [join, link, self.probe, self.presence.next_expiry(), native];
         times.into_iter().flatten().min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match self.state {
-            State::AwaitsChallenge { deadline } | State::AwaitsVerdict { deadline }
+            State::AwaitsHello { deadline }
+            | State::AwaitsChallenge { deadline }
+            | State::AwaitsVerdict { deadline }
                 if deadline <= now =>
             {
                 self.fail(Error::Deadline(Stage::Join));
             }
-            State::AwaitsChallenge { .. }
+            State::AwaitsHello { .. }
+            | State::AwaitsChallenge { .. }
             | State::AwaitsVerdict { .. }
             | State::Joined
             | State::Left
@@ -218,9 +249,13 @@ impl Star {
             self.expire_link(&dial);
         }
         self.presence.expire(now);
+        self.native_timeout(now);
     }
 
     fn expire_link(&mut self, dial: &DialId) {
+        if self.expire_pipe_dial(dial) {
+            return;
+        }
         let Some(link) = self.remove(dial) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
-use starpoint_wire::{ClientCall, DialId, StreamEnd};
+use starpoint_wire::{ClientCall, DialId, StreamEnd, native::StarCall};
 use web_time::Instant;
 
 use super::{BUSY, CallTag, Command, Event, PROBE_DEADLINE, Star, State};
@@ -18,7 +18,8 @@ impl Star {
         if self.state != State::Joined {
             let error = match self.state {
                 State::Left => Error::TakenOver,
-                State::AwaitsChallenge { .. }
+                State::AwaitsHello { .. }
+                | State::AwaitsChallenge { .. }
                 | State::AwaitsVerdict { .. }
                 | State::Joined
                 | State::Failed => Error::Closed,
@@ -105,9 +106,14 @@ impl Star {
     pub(crate) fn leave(&mut self) {
         if self.state == State::Joined {
             self.state = State::Left;
-            let address = self.address.clone();
-            self.commands
-                .push_back(Command::Emit(ClientCall::Leave { address }));
+            let call = if self.is_native() {
+                ClientCall::Star(StarCall::Leave)
+            } else {
+                ClientCall::Leave {
+                    address: self.address.clone(),
+                }
+            };
+            self.commands.push_back(Command::Emit(call));
         }
     }
 

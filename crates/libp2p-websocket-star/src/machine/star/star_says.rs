@@ -26,6 +26,11 @@ impl Star {
         token: Option<Token>,
         now: Instant,
     ) -> bool {
+        let awaits_hello = matches!(self.state, State::AwaitsHello { .. });
+        if awaits_hello || (self.is_native() && name.starts_with("star-")) {
+            self.native_notice(name, args, now);
+            return false;
+        }
         let Ok(notice) = ServerNotice::decode(name, args, attachments) else {
             return false;
         };
@@ -57,6 +62,9 @@ impl Star {
             CallTag::Join => self.join_answered(args, now),
             CallTag::Dial(dial) => self.dial_answered(dial, args),
             CallTag::Probe => self.probe = None,
+            CallTag::StarJoin => self.star_join_answered(args, now),
+            CallTag::StarDial(dial) => self.star_dial_answered(dial, args),
+            CallTag::Page(wanted) => self.page_answered(wanted, args, now),
         }
     }
 
@@ -147,7 +155,7 @@ impl Star {
     fn join_answered(&mut self, args: &str, now: Instant) {
         let reply = JoinReply::decode(args);
         match (self.state, reply) {
-            (State::Joined | State::Left | State::Failed, _) => {}
+            (State::AwaitsHello { .. } | State::Joined | State::Left | State::Failed, _) => {}
             (_, Err(ReplyError::Challenge)) => {
                 self.fail(Error::Protocol(Violation::Challenge));
             }
