@@ -21,6 +21,11 @@ mod tls;
 
 mod gate;
 mod http;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the handler of pipes is its only caller")
+)]
+mod pipe;
 mod socketio;
 
 mod registry;
