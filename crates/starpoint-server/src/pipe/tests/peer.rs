@@ -119,6 +119,7 @@ impl Peer {
                 PipeItem::Pong => return Heard::Pong,
                 PipeItem::Starved => {}
             }
+            self.waiting.reserve(1 << 16);
             let read = self.io.read_buf(&mut self.waiting).await;
             if read.unwrap_or_default() == 0 {
                 return Heard::Eof;

@@ -96,9 +96,9 @@ async fn r_pipe_11_a_reader_that_takes_nothing_is_lost_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn r_pipe_11_what_a_lost_peer_had_sent_waits_ten_seconds_for_its_reader() {
-    let mut pair = pair(4_096);
+    let mut pair = pair(16_384);
     let start = Instant::now();
-    let mut bytes = frame(Opcode::Binary, &pattern(20_000));
+    let mut bytes = frame(Opcode::Binary, &pattern(30_000));
     bytes.extend(close_frame(4000));
     pair.a.write(&bytes).await;
     drop(pair.a);
