@@ -17,7 +17,10 @@ use libp2p_swarm::{
 };
 use starpoint_wire::StarAddress;
 
-use crate::{error::Error, gauges::Gauges, machine::presence::Change, net::Notice};
+use crate::{
+    context::ExternalAddresses, error::Error, gauges::Gauges, machine::presence::Change,
+    net::Notice,
+};
 
 /// Tells the swarm of homes and of the peers at them, and knows where a peer can
 /// be dialed. Made by [`new`](crate::new); it never dials.
@@ -38,6 +41,7 @@ pub struct Behaviour {
     /// Handed out one by one; holds what one notice leads to.
     actions: VecDeque<Action>,
     gauges: Gauges,
+    external: ExternalAddresses,
 }
 
 type Action = ToSwarm<Event, std::convert::Infallible>;
@@ -89,7 +93,12 @@ pub enum Event {
 }
 
 impl Behaviour {
-    pub(crate) fn new(own: PeerId, notices: mpsc::Receiver<Notice>, gauges: Gauges) -> Self {
+    pub(crate) fn new(
+        own: PeerId,
+        notices: mpsc::Receiver<Notice>,
+        gauges: Gauges,
+        external: ExternalAddresses,
+    ) -> Self {
         Self {
             own,
             notices,
@@ -97,6 +106,7 @@ impl Behaviour {
             peers: BTreeMap::new(),
             actions: VecDeque::new(),
             gauges,
+            external,
         }
     }
 
@@ -135,6 +145,12 @@ impl Behaviour {
                 });
             }
             Notice::Lost(star, reason, retry_in) => self.lost(&star, reason, retry_in),
+            Notice::Addresses(peer_id, addresses) => {
+                let learned = addresses
+                    .into_iter()
+                    .map(|address| ToSwarm::NewExternalAddrOfPeer { peer_id, address });
+                self.actions.extend(learned);
+            }
             Notice::Peer(star, Change::Joined(peer)) => self.joined(&star, peer),
             Notice::Peer(star, Change::Left(peer)) => {
                 if let Some(home) = self.homes.get_mut(&star) {
@@ -243,7 +259,16 @@ impl NetworkBehaviour for Behaviour {
         Ok(dummy::ConnectionHandler)
     }
 
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows")]
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ExternalAddrConfirmed(confirmed) => {
+                self.external.confirmed(confirmed.addr.clone());
+            }
+            FromSwarm::ExternalAddrExpired(expired) => self.external.expired(expired.addr),
+            _ => {}
+        }
+    }
 
     fn on_connection_handler_event(
         &mut self,

@@ -203,8 +203,12 @@ fn is_temporary(refusal: Refusal) -> bool {
         | Refusal::DuplicateDialId
         | Refusal::TooManyDials
         | Refusal::DialTimeout
-        | Refusal::PeerGone => true,
-        Refusal::InvalidArguments
+        | Refusal::PeerGone
+        | Refusal::PeerRefused
+        | Refusal::PipeUnknown => true,
+        Refusal::LegacyPeer
+        | Refusal::AlreadyJoined
+        | Refusal::InvalidArguments
         | Refusal::InvalidAddress
         | Refusal::KeyMissing
         | Refusal::InvalidKey

@@ -168,10 +168,11 @@ pub fn new(config: Config, keypair: Keypair) -> (Transport, Behaviour) {
         keypair,
         own,
         gauges: Gauges::default(),
+        external: context::ExternalAddresses::default(),
     });
-    let gauges = shop.gauges.clone();
+    let (gauges, external) = (shop.gauges.clone(), shop.external.clone());
     let transport = Transport::new(shop, to_behaviour);
-    (transport, Behaviour::new(own, notices, gauges))
+    (transport, Behaviour::new(own, notices, gauges, external))
 }
 
 /// The snippet of the README, compiled.

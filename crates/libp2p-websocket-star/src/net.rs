@@ -4,6 +4,8 @@ mod accept;
 mod alarm;
 mod bell;
 mod driver;
+mod pipes;
+mod relayed;
 mod session;
 mod stream;
 

@@ -46,10 +46,7 @@ pub(crate) enum Event {
         socket: ClientSocket,
     },
     /// A native client has answered a question.
-    Answered {
-        link: LinkId,
-        answer: CalleeAnswer,
-    },
+    Answered { link: LinkId, answer: CalleeAnswer },
     /// Somebody wants to open a side of a pipe; `None` is no token at all.
     PipeArrived {
         token: Option<PipeToken>,

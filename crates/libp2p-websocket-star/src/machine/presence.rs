@@ -107,7 +107,10 @@ impl Presence {
     /// Returns the address of a peer as the star announced it.
     pub(crate) fn address_of(&self, peer: &PeerId) -> Option<&str> {
         let entry = self.peers.get(peer)?;
-        entry.heard.map(|_| &*entry.address).filter(|address| !address.is_empty())
+        entry
+            .heard
+            .map(|_| &*entry.address)
+            .filter(|address| !address.is_empty())
     }
 
     /// Returns how many are here.

@@ -188,7 +188,10 @@ mod tests {
     fn r_pres_9_changes_in_order_are_applied_and_old_ones_ignored() {
         let [a, b] = peers();
         let mut roster = roster(10);
-        assert_eq!(roster.page(&page(4, &[a], None), None).changes, [Change::Joined(a)]);
+        assert_eq!(
+            roster.page(&page(4, &[a], None), None).changes,
+            [Change::Joined(a)]
+        );
         assert_eq!(roster.batch(&batch(4, &[b], &[])), Outcome::default());
         let outcome = roster.batch(&batch(5, &[b], &[a]));
         assert_eq!(outcome.changes, [Change::Joined(b), Change::Left(a)]);
@@ -202,7 +205,10 @@ mod tests {
         roster.page(&page(1, &[a, b], None), None);
         let outcome = roster.batch(&batch(3, &[c], &[]));
         let namespace = Namespace::default();
-        let wanted = Wanted { namespace, after: None };
+        let wanted = Wanted {
+            namespace,
+            after: None,
+        };
         assert_eq!(outcome.changes, [Change::Joined(c)]);
         assert_eq!(outcome.wanted, Some(wanted));
         // The first of two pages; meanwhile one leaves.

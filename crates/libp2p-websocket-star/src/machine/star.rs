@@ -24,8 +24,6 @@ use crate::{
     error::{Error, Stage},
 };
 
-pub(crate) use native::dial_error;
-
 /// With which words a dial is refused that nobody has time for.
 pub(crate) const BUSY: &str = "busy";
 
@@ -206,8 +204,7 @@ impl Star {
 
     /// Returns whether anything is left that needs the connection.
     pub(crate) fn has_links(&self) -> bool {
-        !self.links.is_empty()
-            || self.native.as_ref().is_some_and(|n| !n.dials.is_empty())
+        !self.links.is_empty() || self.native.as_ref().is_some_and(|n| !n.dials.is_empty())
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {

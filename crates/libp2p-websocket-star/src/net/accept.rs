@@ -4,10 +4,17 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use super::stream::{Shared, Stream, User};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use starpoint_sio::Pipe;
+
+use super::{
+    pipes::Offer,
+    relayed::{Shared, User},
+    stream::Stream,
+};
 use crate::{
     error::{Error, Failure},
     gauges::{Counted, Gauge},
@@ -15,33 +22,70 @@ use crate::{
 
 /// Agrees to an inbound dial when it is polled for the first time, and refuses
 /// it when it is dropped before: by a swarm that has enough connections, say.
-pub struct Accept(Option<(Arc<Shared>, Counted)>);
+///
+/// An inbound dial by a pipe is ready when the pipe is open.
+pub struct Accept(State);
+
+enum State {
+    /// By the legacy profile.
+    Relayed(Arc<Shared>, Counted),
+    Offered(Arc<Offer>, Counted),
+    Opening(BoxFuture<'static, Result<Box<dyn Pipe>, Error>>, Counted),
+    Done,
+}
 
 impl Accept {
-    pub(crate) fn new(shared: Arc<Shared>, counted: Counted) -> Self {
-        Self(Some((shared, counted)))
+    pub(crate) fn relayed(shared: Arc<Shared>, counted: Counted) -> Self {
+        Self(State::Relayed(shared, counted))
+    }
+
+    pub(crate) fn pipe(offer: Arc<Offer>, counted: Counted) -> Self {
+        Self(State::Offered(offer, counted))
     }
 }
 
 impl Future for Accept {
     type Output = Result<Stream, Failure>;
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some((shared, counted)) = self.0.take() else {
-            return Poll::Ready(Err(Error::InboundGone.into()));
-        };
-        if shared.is_broken() {
-            return Poll::Ready(Err(Error::InboundGone.into()));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let gone = || Poll::Ready(Err(Error::InboundGone.into()));
+        loop {
+            match std::mem::replace(&mut self.0, State::Done) {
+                State::Relayed(shared, counted) => {
+                    if shared.is_broken() {
+                        return gone();
+                    }
+                    shared.decide(User::Holds);
+                    let stream = Stream::relayed(shared, counted.becomes(Gauge::Stream));
+                    return Poll::Ready(Ok(stream));
+                }
+                State::Offered(offer, counted) => match offer.accept() {
+                    Some(opening) => self.0 = State::Opening(opening, counted),
+                    None => return gone(),
+                },
+                State::Opening(mut opening, counted) => {
+                    let polled = opening.poll_unpin(cx);
+                    if polled.is_pending() {
+                        self.0 = State::Opening(opening, counted);
+                        return Poll::Pending;
+                    }
+                    let result = ready!(polled);
+                    let counted = counted.becomes(Gauge::Stream);
+                    let stream = result.map(|pipe| Stream::pipe(pipe, counted));
+                    return Poll::Ready(stream.map_err(Failure::from));
+                }
+                State::Done => return gone(),
+            }
         }
-        shared.decide(User::Holds);
-        Poll::Ready(Ok(Stream::new(shared, counted.becomes(Gauge::Stream))))
     }
 }
 
 impl Drop for Accept {
     fn drop(&mut self) {
-        if let Some((shared, _)) = &self.0 {
-            shared.decide(User::Dropped);
+        match &self.0 {
+            State::Relayed(shared, _) => shared.decide(User::Dropped),
+            State::Offered(offer, _) => offer.refuse(),
+            State::Opening(..) | State::Done => {}
         }
     }
 }

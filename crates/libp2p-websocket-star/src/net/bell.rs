@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-use super::stream::Shared;
+use super::relayed::Shared;
 
 /// The streams of one connection that need attention, each at most once.
 #[derive(Default)]

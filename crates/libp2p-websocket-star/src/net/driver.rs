@@ -13,7 +13,7 @@ use futures_channel::mpsc;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use libp2p_identity::PeerId;
 use starpoint_sio::{Config as SioConfig, Connection, OpenError};
-use starpoint_wire::StarAddress;
+use starpoint_wire::{StarAddress, native};
 use web_time::Instant;
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     session::{DialReply, Happening, Session},
 };
 use crate::{
+    config::Profile,
     context::Context as Shop,
     error::{Error, Stage},
     gauges::{Counted, Gauge},
@@ -29,6 +30,10 @@ use crate::{
 
 /// Turns of the loop in one poll, after which others have theirs.
 const POLL_BUDGET: usize = 16;
+
+/// Notices that wait for the behaviour above which addresses of peers, which come
+/// with each dial, are left out.
+const MAX_UNSENT_NOTICES: usize = 64;
 
 /// Connections of a home that another process has taken over, and that still
 /// have streams. The oldest is dropped for one more.
@@ -135,9 +140,14 @@ impl Driver {
 
     /// Begins a connection.
     fn open(&mut self) {
+        let query = match self.shop.config.profile {
+            Profile::Auto => vec![(native::OFFER.0.to_owned(), native::OFFER.1.to_owned())],
+            Profile::Legacy => Vec::new(),
+        };
         let config = SioConfig {
             engine: self.shop.config.engine,
             handshake_deadline: self.shop.config.open_deadline,
+            query,
             ..SioConfig::default()
         };
         let url = self.star.server_url();
@@ -344,6 +354,12 @@ impl Driver {
             match happening {
                 Happening::Joined => self.joined(),
                 Happening::TakenOver => self.taken_over(),
+                Happening::Addresses(peer, addresses) => {
+                    if self.unsent_notices.len() < MAX_UNSENT_NOTICES {
+                        self.unsent_notices
+                            .push_back(Notice::Addresses(peer, addresses));
+                    }
+                }
                 Happening::Incoming(peer, accept) => {
                     self.unsent_reports
                         .push_back(Report::Incoming(peer, accept));

@@ -8,19 +8,27 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_channel::oneshot;
+use futures_channel::{mpsc, oneshot};
+use futures_util::StreamExt as _;
+use libp2p_core::{Multiaddr, PeerRecord as Signed, SignedEnvelope};
 use libp2p_identity::PeerId;
-use starpoint_sio::{AckId, Closed, Connection, Event as Packet};
-use starpoint_wire::{DialId, StarAddress};
+use starpoint_sio::{AckId, Closed, Connection, Event as Packet, Pipe, PipeError};
+use starpoint_wire::{
+    DialId, StarAddress,
+    native::{self, PeerRecord, PipeToken},
+};
 use web_time::Instant;
 
 use super::{
     accept::Accept,
     bell::Bell,
-    stream::{Break, Shared, Stream, User},
+    pipes::{Note, Offer, Opening, pipe_error},
+    relayed::{Break, Shared, User},
+    stream::Stream,
 };
 use crate::{
-    context::Context as Shop,
+    config::Profile,
+    context::{Context as Shop, MAX_ADDRESSES},
     error::Error,
     gauges::{Counted, Gauge},
     machine::{
@@ -50,6 +58,8 @@ pub(crate) enum Happening {
     Joined,
     TakenOver,
     Incoming(PeerId, Accept),
+    /// Where else a peer can be found, by its own signed word.
+    Addresses(PeerId, Vec<Multiaddr>),
 }
 
 struct Slot {
@@ -86,6 +96,10 @@ pub(crate) struct Session {
     dials: BTreeMap<DialId, PendingDial>,
     blocked: Option<Blocked>,
     happenings: VecDeque<Happening>,
+    address: StarAddress,
+    opening: Opening,
+    offers: BTreeMap<PipeToken, Arc<Offer>>,
+    notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
     /// Why the streams break when the session ends; what dials are told.
     closed: Error,
     _counted: Counted,
@@ -100,8 +114,16 @@ impl Session {
         now: Instant,
     ) -> Self {
         let keypair = shop.keypair.clone();
+        let is_native =
+            shop.config.profile == Profile::Auto && connection.star() == Some(native::VERSION);
+        let machine = if is_native {
+            let record = own_record(&shop, &star, purpose);
+            Star::native(&shop.config, keypair, star.clone(), purpose, record, now)
+        } else {
+            Star::new(&shop.config, keypair, star.clone(), purpose, now)
+        };
         Self {
-            star: Star::new(&shop.config, keypair, star, purpose, now),
+            star: machine,
             connection,
             bell: Arc::default(),
             calls: BTreeMap::new(),
@@ -112,6 +134,10 @@ impl Session {
             dials: BTreeMap::new(),
             blocked: None,
             happenings: VecDeque::new(),
+            address: star.clone(),
+            opening: Opening::default(),
+            offers: BTreeMap::new(),
+            notes: mpsc::unbounded(),
             closed: Error::Closed,
             _counted: shop.gauges.count(Gauge::Connection),
             shop,
@@ -131,6 +157,8 @@ impl Session {
         !self.star.has_links()
             && self.slots.is_empty()
             && self.dials.is_empty()
+            && self.opening.is_empty()
+            && self.offers.is_empty()
             && self.star.n_commands() == 0
             && self.happenings.is_empty()
     }
@@ -146,7 +174,12 @@ impl Session {
             _counted: self.shop.gauges.count(Gauge::Dial),
         };
         self.dials.insert(dial.clone(), pending);
-        self.star.dial(dial, peer, deadline);
+        if self.star.is_native() {
+            let token = PipeToken::from_random(rand::random());
+            self.star.dial_by_pipe(dial, peer, token, deadline);
+        } else {
+            self.star.dial(dial, peer, deadline);
+        }
     }
 
     pub(crate) fn leave(&mut self) {
@@ -196,6 +229,7 @@ impl Session {
         self.bell.register(cx);
         for _ in 0..POLL_BUDGET {
             let mut has_moved = self.answer_bell();
+            has_moved |= self.poll_pipes(cx);
             if let Some(error) = self.apply_events() {
                 return self.over(error);
             }
@@ -299,6 +333,17 @@ impl Session {
                         slot.shared.end(end);
                     }
                 }
+                Event::OpenPipe(dial, token) => {
+                    self.opening.begin(&self.shop, &self.address, dial, token);
+                }
+                Event::AbandonPipe(dial) => self.opening.abandon(&dial),
+                Event::PipeOffered(token, peer) => self.offer_pipe(token, peer),
+                Event::PipeOfferExpired(token) => {
+                    if let Some(offer) = self.offers.remove(&token) {
+                        offer.expire();
+                    }
+                }
+                Event::Record(peer, record) => self.recorded(peer, &record),
             }
         }
         None
@@ -310,7 +355,7 @@ impl Session {
         };
         let result = result.map(|()| {
             let shared = self.open_slot(dial.clone(), User::Holds);
-            Stream::new(shared, self.shop.gauges.count(Gauge::Stream))
+            Stream::relayed(shared, self.shop.gauges.count(Gauge::Stream))
         });
         // Who has given up drops the stream, and that resets it.
         let _ = pending.reply.send(result);
@@ -318,8 +363,74 @@ impl Session {
 
     fn offer(&mut self, dial: DialId, peer: PeerId) {
         let shared = self.open_slot(dial, User::Undecided);
-        let accept = Accept::new(shared, self.shop.gauges.count(Gauge::Offer));
+        let accept = Accept::relayed(shared, self.shop.gauges.count(Gauge::Offer));
         self.happenings.push_back(Happening::Incoming(peer, accept));
+    }
+
+    fn offer_pipe(&mut self, token: PipeToken, peer: PeerId) {
+        let shop = Arc::clone(&self.shop);
+        let notes = self.notes.0.clone();
+        let offer = Offer::new(shop, self.address.clone(), token, notes);
+        self.offers.insert(token, Arc::clone(&offer));
+        let accept = Accept::pipe(offer, self.shop.gauges.count(Gauge::Offer));
+        self.happenings.push_back(Happening::Incoming(peer, accept));
+    }
+
+    /// Looks after pipes on their way; returns whether something has changed.
+    fn poll_pipes(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut has_moved = false;
+        while let Poll::Ready(Some(note)) = self.notes.1.poll_next_unpin(cx) {
+            has_moved = true;
+            match note {
+                Note::Accepted(token) => {
+                    self.offers.remove(&token);
+                    self.star.pipe_accepted(&token);
+                }
+                Note::Dropped(token) => {
+                    self.offers.remove(&token);
+                    self.star.refuse_pipe(token);
+                }
+            }
+        }
+        while let Poll::Ready((dial, result)) = self.opening.poll(cx) {
+            has_moved = true;
+            self.pipe_opened(&dial, result);
+        }
+        has_moved
+    }
+
+    fn pipe_opened(&mut self, dial: &DialId, result: Result<Box<dyn Pipe>, PipeError>) {
+        let result = match result {
+            Ok(pipe) => Ok(Stream::pipe(pipe, self.shop.gauges.count(Gauge::Stream))),
+            // The star says why on the connection that it was asked on, or will.
+            Err(PipeError::Refused { code, .. }) if !code.is_empty() => return,
+            Err(error) => Err(pipe_error(error)),
+        };
+        if self.star.pipe_settled(dial)
+            && let Some(pending) = self.dials.remove(dial)
+        {
+            // Who has given up drops the stream, and that resets it.
+            let _ = pending.reply.send(result);
+        }
+    }
+
+    /// Believes where a peer says that it is, if it has signed that.
+    fn recorded(&mut self, peer: PeerId, record: &PeerRecord) {
+        let envelope = SignedEnvelope::from_protobuf_encoding(record.as_bytes());
+        let signed = envelope
+            .ok()
+            .and_then(|e| Signed::from_signed_envelope(e).ok());
+        let Some(signed) = signed.filter(|signed| signed.peer_id() == peer) else {
+            return;
+        };
+        let addresses: Vec<_> = signed
+            .addresses()
+            .iter()
+            .take(MAX_ADDRESSES)
+            .cloned()
+            .collect();
+        self.happenings
+            .push_back(Happening::Addresses(peer, addresses));
     }
 
     fn open_slot(&mut self, dial: DialId, user: User) -> Arc<Shared> {
@@ -387,6 +498,19 @@ impl Session {
     }
 }
 
+/// Says where this peer can be found, signed. A visitor says so, too: whom it dials
+/// may want to come back.
+fn own_record(shop: &Shop, star: &StarAddress, purpose: Purpose) -> Option<PeerRecord> {
+    let mut addresses = shop.external.all();
+    let at_star = star.with_peer(shop.own).to_multiaddr();
+    if purpose == Purpose::Home && !addresses.contains(&at_star) {
+        addresses.push(at_star);
+    }
+    addresses.truncate(MAX_ADDRESSES);
+    let signed = Signed::new(&shop.keypair, addresses).ok()?;
+    PeerRecord::new(&signed.into_signed_envelope().into_protobuf_encoding())
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         while let Some((_, pending)) = self.dials.pop_first() {
@@ -395,6 +519,9 @@ impl Drop for Session {
         }
         while let Some((_, slot)) = self.slots.pop_first() {
             slot.shared.break_off(Break::Lost);
+        }
+        while let Some((_, offer)) = self.offers.pop_first() {
+            offer.expire();
         }
     }
 }

@@ -49,7 +49,9 @@ pub(super) fn accept(app: App, sid: Option<String>, request: Request) -> Respons
 /// (R-NATIVE-1).
 fn native_engine(query: &str, protocol: ProtocolVersion) -> Option<Engine> {
     let (name, value) = native::OFFER;
-    let offers = query.split('&').any(|pair| pair.split_once('=') == Some((name, value)));
+    let offers = query
+        .split('&')
+        .any(|pair| pair.split_once('=') == Some((name, value)));
     offers.then_some(match protocol {
         ProtocolVersion::V4 => Engine::V3,
         ProtocolVersion::V5 => Engine::V4,

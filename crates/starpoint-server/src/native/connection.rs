@@ -238,11 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match Packet::parse(&partial.text)? {
                 Packet::Event { json, ack, .. } => self.event(json, ack, &partial.attachments),
                 Packet::Ack { id, args, .. } => self.answer(id, args),
-                Packet::Ping
-                | Packet::Pong
-                | Packet::Close
-                | Packet::Connect
-                | Packet::Noop => {}
+                Packet::Ping | Packet::Pong | Packet::Close | Packet::Connect | Packet::Noop => {}
             }
         }
         Ok(std::ops::ControlFlow::Continue(()))
@@ -284,7 +280,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.outgoing.say("2");
             }
             let next = (self.heard + PING_INTERVAL + PING_TIMEOUT).min(now + PING_INTERVAL);
-            self.ping.as_mut().reset(next.max(now + Duration::from_secs(1)));
+            self.ping
+                .as_mut()
+                .reset(next.max(now + Duration::from_secs(1)));
         }
         std::ops::ControlFlow::Continue(())
     }

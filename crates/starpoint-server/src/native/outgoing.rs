@@ -116,7 +116,11 @@ impl Outgoing {
     /// Registers who is woken by the next frame. Look again after this.
     pub(super) fn register(&self, cx: &Context<'_>) {
         let mut state = self.state();
-        if !state.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+        if !state
+            .waker
+            .as_ref()
+            .is_some_and(|w| w.will_wake(cx.waker()))
+        {
             state.waker = Some(cx.waker().clone());
         }
     }

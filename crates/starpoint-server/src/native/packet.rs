@@ -69,8 +69,8 @@ impl<'a> Packet<'a> {
             }
             b'3' | b'6' => {
                 let (id, args) = number(rest)?;
-                let is_array = args.starts_with('[')
-                    && serde_json::from_str::<IgnoredAny>(args).is_ok();
+                let is_array =
+                    args.starts_with('[') && serde_json::from_str::<IgnoredAny>(args).is_ok();
                 match id {
                     Some(id) if is_array => Ok(Self::Ack {
                         id,
@@ -184,8 +184,19 @@ mod tests {
     #[test]
     fn other_packets_are_malformed() {
         for text in [
-            "", "x", "4", "4x", "9", "42/other,[]", "459-[]", "45999999999999999999-[]", "43[]",
-            "431{}", "431[", "4299999999999999999999[]", "ä",
+            "",
+            "x",
+            "4",
+            "4x",
+            "9",
+            "42/other,[]",
+            "459-[]",
+            "45999999999999999999-[]",
+            "43[]",
+            "431{}",
+            "431[",
+            "4299999999999999999999[]",
+            "ä",
         ] {
             assert_eq!(Packet::parse(text), Err(Malformed), "{text:?}");
         }

@@ -112,7 +112,10 @@ impl Star {
         }
         let due = |at: &Instant| *at <= now;
         let wanted: Vec<_> = native.pages.iter().filter(|(_, at)| due(at)).collect();
-        let wanted: Vec<_> = wanted.into_iter().map(|(wanted, _)| wanted.clone()).collect();
+        let wanted: Vec<_> = wanted
+            .into_iter()
+            .map(|(wanted, _)| wanted.clone())
+            .collect();
         for token in expired {
             self.n_offers -= 1;
             self.emit_star(StarCall::Refuse { token });
@@ -124,7 +127,8 @@ impl Star {
     }
 
     fn emit_star(&mut self, call: StarCall) {
-        self.commands.push_back(Command::Emit(ClientCall::Star(call)));
+        self.commands
+            .push_back(Command::Emit(ClientCall::Star(call)));
     }
 
     fn call_star(&mut self, tag: CallTag, call: StarCall) {
@@ -407,7 +411,7 @@ impl Star {
 }
 
 /// Returns the error that a refused dial is.
-pub(crate) fn dial_error(refusal: Refusal) -> Error {
+fn dial_error(refusal: Refusal) -> Error {
     match refusal {
         Refusal::PeerNotFound => Error::PeerNotFound,
         Refusal::PeerRefused => Error::RefusedByPeer(super::BUSY.into()),

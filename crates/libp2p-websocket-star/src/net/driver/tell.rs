@@ -34,6 +34,8 @@ pub(crate) enum Notice {
     /// With the time to the next attempt; without one the listener was removed.
     Lost(StarAddress, Error, Option<Duration>),
     Peer(StarAddress, Change),
+    /// Where else a peer can be found, by its own signed word.
+    Addresses(PeerId, Vec<Multiaddr>),
 }
 
 /// Where a driver tells its news.

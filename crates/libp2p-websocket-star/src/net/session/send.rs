@@ -8,7 +8,7 @@ use starpoint_wire::{StreamEnd, client::encode_callee_answer};
 use super::{POLL_BUDGET, Session};
 use crate::{
     machine::star::Command,
-    net::stream::{Chunk, MAX_CHUNK_BYTES},
+    net::relayed::{Chunk, MAX_CHUNK_BYTES},
 };
 
 impl Session {

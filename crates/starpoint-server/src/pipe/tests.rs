@@ -1,0 +1,4 @@
+mod ends;
+mod peer;
+mod time;
+mod transfer;
