@@ -23,7 +23,11 @@ mod gate;
 mod http;
 #[cfg_attr(
     not(test),
-    expect(dead_code, reason = "the handler of pipes is its only caller")
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the handler of pipes is its only caller"
+    )
 )]
 mod pipe;
 mod socketio;

@@ -44,10 +44,15 @@ fn connector() -> NativeConnector {
 async fn connect_raw<T>(
     serve: impl AsyncFnOnce(TcpStream) -> T,
 ) -> (T, Result<Box<dyn Pipe>, PipeError>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}/star/pipe/token", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let url = format!(
+        "ws://{}/star/pipe/token",
+        listener.local_addr().expect("it is bound")
+    );
     let serve = async {
-        let (stream, _) = listener.accept().await.unwrap();
+        let (stream, _) = listener.accept().await.expect("the pipe connects");
         serve(stream).await
     };
     within("the handshake", async {
@@ -57,7 +62,9 @@ async fn connect_raw<T>(
 }
 
 async fn open() -> (Star, Box<dyn Pipe>) {
-    let (star, pipe) = connect_raw(async |stream| accept_async(stream).await.unwrap()).await;
+    let (star, pipe) =
+        connect_raw(async |stream| accept_async(stream).await.expect("the pipe shakes hands"))
+            .await;
     (star, pipe.expect("the pipe opens"))
 }
 
@@ -65,9 +72,9 @@ async fn open() -> (Star, Box<dyn Pipe>) {
 async fn read_request(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
+        head.push(stream.read_u8().await.expect("the request is whole"));
     }
-    String::from_utf8(head).unwrap()
+    String::from_utf8(head).expect("the request is text")
 }
 
 fn close(status: u16) -> Message {
