@@ -8,9 +8,6 @@ mod stream;
 mod waker;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use rustls::ClientConfig;

@@ -5,5 +5,6 @@
 
 mod hostile;
 mod peer;
+mod pipe;
 mod star;
 mod tls;

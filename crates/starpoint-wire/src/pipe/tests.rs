@@ -38,7 +38,10 @@ fn decode(sender: PipeSender, bytes: &[u8], steps: &[usize]) -> Decoded {
             match step.item {
                 PipeItem::Data(n) => decoded.data.extend_from_slice(&piece[at - n..at]),
                 PipeItem::Starved => assert_eq!(at, piece.len(), "all is taken"),
-                item => decoded.items.push((decoded.data.len(), item)),
+                item
+                @ (PipeItem::End | PipeItem::Close(_) | PipeItem::Ping(_) | PipeItem::Pong) => {
+                    decoded.items.push((decoded.data.len(), item))
+                }
             }
         }
     }

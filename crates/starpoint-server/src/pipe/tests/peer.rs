@@ -129,43 +129,15 @@ impl Peer {
 
     /// Returns the first thing that is not data.
     pub(super) async fn hear_past_data(&mut self) -> Heard {
-        loop {
-            match self.hear().await {
-                Heard::Data => {}
-                other @ (Heard::Data
-                | Heard::End
-                | Heard::Close(_)
-                | Heard::Ping
-                | Heard::Pong
-                | Heard::Eof) => return other,
-            }
-        }
+        self.hear_past(Heard::Data).await
     }
 
-    pub(super) async fn hear_past_pongs(&mut self) -> Heard {
+    /// Returns the first other thing.
+    pub(super) async fn hear_past(&mut self, skipped: Heard) -> Heard {
         loop {
-            match self.hear().await {
-                Heard::Pong => {}
-                other @ (Heard::Data
-                | Heard::End
-                | Heard::Close(_)
-                | Heard::Ping
-                | Heard::Pong
-                | Heard::Eof) => return other,
-            }
-        }
-    }
-
-    pub(super) async fn hear_past_pings(&mut self) -> Heard {
-        loop {
-            match self.hear().await {
-                Heard::Ping => {}
-                other @ (Heard::Data
-                | Heard::End
-                | Heard::Close(_)
-                | Heard::Ping
-                | Heard::Pong
-                | Heard::Eof) => return other,
+            let heard = self.hear().await;
+            if heard != skipped {
+                return heard;
             }
         }
     }

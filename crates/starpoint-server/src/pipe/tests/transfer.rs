@@ -25,7 +25,7 @@ fn frames(mut data: &[u8], seed: usize) -> Vec<u8> {
         let (now, later) = data.split_at(n);
         data = later;
         at += 1;
-        if at % 3 == 0 && n > 1 {
+        if at.is_multiple_of(3) && n > 1 {
             let (first, second) = now.split_at(n / 2);
             let mut first = frame(Opcode::Binary, first);
             first[0] &= 0x7f;
@@ -140,7 +140,7 @@ async fn r_pipe_10_a_reader_that_stops_stops_its_writer_and_an_idle_pipe_has_no_
     assert_eq!(pair.settings.buffers.n_lent(), 1);
     // The other direction goes on.
     pair.b.say(Opcode::Binary, b"hello").await;
-    assert_eq!(pair.a.hear_past_pings().await, Heard::Data);
+    assert_eq!(pair.a.hear_past(Heard::Ping).await, Heard::Data);
     assert_eq!(pair.a.data, b"hello");
 }
 
