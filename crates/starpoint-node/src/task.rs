@@ -26,6 +26,7 @@ use crate::{
     behaviour::{Behaviour, BehaviourEvent},
     error::DialError,
     event::{Direction, Event, EventQueue},
+    stream::Request,
 };
 
 type DialReply = oneshot::Sender<Result<PeerId, DialError>>;
@@ -41,6 +42,10 @@ pub(crate) enum Command {
     Connect {
         peer: PeerId,
         reply: DialReply,
+    },
+    OpenStream {
+        peer: PeerId,
+        request: Request,
     },
     Shutdown(oneshot::Sender<()>),
 }
@@ -133,6 +138,9 @@ impl Task {
                     .build();
                 self.dial(Some(peer), Target::Peer(peer), options, reply);
             }
+            Command::OpenStream { peer, request } => {
+                self.swarm.behaviour_mut().stream.open(peer, request);
+            }
             Command::Shutdown(_) => {}
         }
     }
@@ -172,9 +180,7 @@ impl Task {
     fn handle(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Star(event)) => self.star(event),
-            SwarmEvent::Behaviour(
-                BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_) | BehaviourEvent::Stream(()),
-            ) => {}
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_)) => {}
             SwarmEvent::ConnectionEstablished {
                 peer_id,
                 connection_id,
