@@ -17,7 +17,7 @@ use libp2p_swarm::{
 };
 use starpoint_wire::StarAddress;
 
-use crate::{error::Error, gauges::Gauges, machine::presence::Change, net::Notice};
+use crate::{close::Closer, error::Error, gauges::Gauges, machine::presence::Change, net::Notice};
 
 /// Tells the swarm of homes and of the peers at them, and knows where a peer can
 /// be dialed. Made by [`new`](crate::new); it never dials.
@@ -38,6 +38,7 @@ pub struct Behaviour {
     /// Handed out one by one; holds what one notice leads to.
     actions: VecDeque<Action>,
     gauges: Gauges,
+    closer: Closer,
 }
 
 type Action = ToSwarm<Event, std::convert::Infallible>;
@@ -89,7 +90,12 @@ pub enum Event {
 }
 
 impl Behaviour {
-    pub(crate) fn new(own: PeerId, notices: mpsc::Receiver<Notice>, gauges: Gauges) -> Self {
+    pub(crate) fn new(
+        own: PeerId,
+        notices: mpsc::Receiver<Notice>,
+        gauges: Gauges,
+        closer: Closer,
+    ) -> Self {
         Self {
             own,
             notices,
@@ -97,6 +103,7 @@ impl Behaviour {
             peers: BTreeMap::new(),
             actions: VecDeque::new(),
             gauges,
+            closer,
         }
     }
 
@@ -118,6 +125,11 @@ impl Behaviour {
     /// Returns a handle that says how much the transport holds.
     pub fn gauges(&self) -> Gauges {
         self.gauges.clone()
+    }
+
+    /// Returns a handle that closes the transport in good order.
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
     }
 
     fn noticed(&mut self, notice: Notice) {

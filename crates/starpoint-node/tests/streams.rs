@@ -55,21 +55,25 @@ async fn open_all(dialers: &[Node], listener: PeerId) {
                 .map_err(OpenStreamError::Lost)?;
             stream.close().await.map_err(OpenStreamError::Lost)
         });
-    within("all streams", try_join_all(opened)).await.unwrap();
+    within("all streams", try_join_all(opened))
+        .await
+        .expect("all are opened");
 }
 
 /// Every stream that [`open_all`] opens has room, although nobody takes any
 /// before the last is there.
 async fn all_arrive(listener: Node, dialers: Vec<Node>) {
-    let mut incoming = listener.incoming(PROTOCOL).unwrap();
+    let mut incoming = listener.incoming(PROTOCOL).expect("it is free");
     open_all(&dialers, listener.peer_id()).await;
     let mut heard = Vec::new();
     for _ in 0..N_PEERS * N_STREAMS {
-        let (peer, mut stream) = within("a stream", incoming.next()).await.unwrap();
+        let (peer, mut stream) = within("a stream", incoming.next())
+            .await
+            .expect("the node runs");
         let mut words = String::new();
         within("its end", stream.read_to_string(&mut words))
             .await
-            .unwrap();
+            .expect("it is text");
         assert!(words.starts_with(&peer.to_string()), "{words}");
         heard.push(words);
     }
