@@ -1,13 +1,13 @@
 //! `starpoint connect`: stdin and stdout through a connection.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 use starpoint_node::{Multiaddr, Node, PeerId, Stream};
 
 use super::{
     PIPE, args,
-    args::{OutputArgs, TrustArgs},
+    args::{OutputArgs, PassingKeyArgs, TrustArgs},
     pipe::{self, Framing, PipeError},
     raw,
     report::{PipeReport, Reporter},
@@ -66,14 +66,8 @@ pub(crate) struct RawArgs {
     #[arg(long)]
     raw: bool,
 
-    /// File with the private key, made if missing [default: a key for this time only]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "STARPOINT_KEY",
-        hide_env_values = true
-    )]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    key: PassingKeyArgs,
 
     #[command(flatten)]
     trust: TrustArgs,
@@ -89,7 +83,7 @@ pub(crate) struct RawArgs {
 /// The peer cannot be reached, or the connection breaks.
 pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
     setup::messages(&args.output)?;
-    let keypair = setup::passing_key(args.key.as_deref())?;
+    let keypair = setup::passing_key(&args.key)?;
     let star = setup::star_config(&args.trust)?;
     let reporter = Reporter::stderr(args.output.json);
     if args.raw {
