@@ -204,8 +204,8 @@ impl Node {
     }
 
     /// Closes connections, leaves the stars and stops, within
-    /// [`shutdown_deadline`](crate::Config::shutdown_deadline). Streams that are
-    /// open end with an error. A node that has stopped is fine.
+    /// [`shutdown_deadline`](crate::Config::shutdown_deadline). What was written
+    /// before is sent. Streams that are open end; their peers read 0 bytes. A node that has stopped is fine.
     ///
     /// Dropping the future does not stop the shutdown.
     pub async fn shutdown(&self) {

@@ -35,6 +35,22 @@ async fn listening(mut config: Config) -> (Node, Multiaddr) {
     (node, address)
 }
 
+/// Starts a node that can be dialed at the star.
+async fn at(star: &Star, mut config: Config) -> (Node, Multiaddr) {
+    let home = format!("/ip4/127.0.0.1/tcp/{}/ws/p2p-websocket-star", star.port());
+    config.stars = vec![home.parse().expect("it is an address")];
+    let (node, mut events) = starpoint_node::start(config).expect("a node starts");
+    let address = within("the star", async {
+        loop {
+            if let Some(Event::StarLive { address, .. }) = events.next().await {
+                break address;
+            }
+        }
+    })
+    .await;
+    (node, address)
+}
+
 async fn dialing(address: &Multiaddr) -> Node {
     let (node, _) = starpoint_node::start(config()).expect("a node starts");
     node.dial(address.clone()).await.expect("it is dialed");
@@ -100,20 +116,7 @@ async fn streams_that_come_together_are_all_delivered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_come_together_through_a_star_are_all_delivered() {
     let star = Star::with_args([]);
-    let home: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}/ws/p2p-websocket-star", star.port())
-        .parse()
-        .unwrap();
-    let mut config = roomy();
-    config.stars = vec![home];
-    let (listener, mut events) = starpoint_node::start(config).unwrap();
-    let address = within("the star", async {
-        loop {
-            if let Some(Event::StarLive { address, .. }) = events.next().await {
-                break address;
-            }
-        }
-    })
-    .await;
+    let (listener, address) = at(&star, roomy()).await;
     let dialers = join_all((0..N_PEERS).map(|_| dialing(&address))).await;
     all_arrive(listener, dialers).await;
     star.stop().await;
@@ -208,4 +211,65 @@ async fn a_stopped_node_takes_and_opens_nothing() {
         .await
         .unwrap_err();
     assert!(matches!(error, OpenStreamError::Dial(_)), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_arrives_although_the_node_stops_at_once() {
+    const N_BYTES: usize = 700_000;
+    let star = Star::with_args([]);
+    let (listener, address) = at(&star, config()).await;
+    let mut incoming = listener.incoming(PROTOCOL).unwrap();
+    for _ in 0..5 {
+        let dialer = dialing(&address).await;
+        let sending = async {
+            let opened = dialer.open_stream(listener.peer_id(), PROTOCOL).await;
+            let mut stream = opened.unwrap();
+            stream.write_all(&[7; N_BYTES]).await.unwrap();
+            stream.close().await.unwrap();
+            drop(stream);
+            let gauges = dialer.gauges();
+            dialer.shutdown().await;
+            drop(dialer);
+            assert_eq!((gauges.stars(), gauges.streams()), (0, 0));
+        };
+        let receiving = async {
+            let (_, mut stream) = incoming.next().await.unwrap();
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received).await.unwrap();
+            // Yamux would not tell of a loss.
+            assert_eq!(received.len(), N_BYTES);
+        };
+        let both = async { tokio::join!(sending, receiving) };
+        within("the transfer", both).await;
+    }
+    star.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_keeps_its_connection_whether_it_was_taken_or_waits() {
+    const IDLE: Duration = Duration::from_millis(100);
+    let idle = || Config {
+        idle_timeout: IDLE,
+        ..config()
+    };
+    let (listener, address) = listening(idle()).await;
+    let mut incoming = listener.incoming(PROTOCOL).unwrap();
+    let (dialer, mut events) = starpoint_node::start(idle()).unwrap();
+    dialer.dial(address).await.unwrap();
+    let mut stream = dialer
+        .open_stream(listener.peer_id(), PROTOCOL)
+        .await
+        .unwrap();
+    tokio::time::sleep(5 * IDLE).await;
+    let (_, mut taken) = within("the stream", incoming.next()).await.unwrap();
+    tokio::time::sleep(5 * IDLE).await;
+    stream.write_all(b"!").await.unwrap();
+    stream.flush().await.unwrap();
+    within("a byte", taken.read_exact(&mut [0])).await.unwrap();
+
+    drop((stream, taken));
+    within("the end of the connection", async {
+        while !matches!(events.next().await, Some(Event::Disconnected { .. })) {}
+    })
+    .await;
 }
