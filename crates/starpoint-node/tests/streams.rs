@@ -254,7 +254,7 @@ async fn a_stream_keeps_its_connection_whether_it_was_taken_or_waits() {
     };
     let (listener, address) = listening(idle()).await;
     let mut incoming = listener.incoming(PROTOCOL).unwrap();
-    let (dialer, mut events) = starpoint_node::start(idle()).unwrap();
+    let (dialer, _events) = starpoint_node::start(idle()).unwrap();
     dialer.dial(address).await.unwrap();
     let mut stream = dialer
         .open_stream(listener.peer_id(), PROTOCOL)
@@ -266,10 +266,4 @@ async fn a_stream_keeps_its_connection_whether_it_was_taken_or_waits() {
     stream.write_all(b"!").await.unwrap();
     stream.flush().await.unwrap();
     within("a byte", taken.read_exact(&mut [0])).await.unwrap();
-
-    drop((stream, taken));
-    within("the end of the connection", async {
-        while !matches!(events.next().await, Some(Event::Disconnected { .. })) {}
-    })
-    .await;
 }
