@@ -18,8 +18,8 @@ use libp2p_swarm::{
 use starpoint_wire::StarAddress;
 
 use crate::{
-    context::ExternalAddresses, error::Error, gauges::Gauges, machine::presence::Change,
-    net::Notice,
+    close::Closer, context::ExternalAddresses, error::Error, gauges::Gauges,
+    machine::presence::Change, net::Notice,
 };
 
 /// Tells the swarm of homes and of the peers at them, and knows where a peer can
@@ -42,6 +42,7 @@ pub struct Behaviour {
     actions: VecDeque<Action>,
     gauges: Gauges,
     external: ExternalAddresses,
+    closer: Closer,
 }
 
 type Action = ToSwarm<Event, std::convert::Infallible>;
@@ -98,6 +99,7 @@ impl Behaviour {
         notices: mpsc::Receiver<Notice>,
         gauges: Gauges,
         external: ExternalAddresses,
+        closer: Closer,
     ) -> Self {
         Self {
             own,
@@ -107,6 +109,7 @@ impl Behaviour {
             actions: VecDeque::new(),
             gauges,
             external,
+            closer,
         }
     }
 
@@ -128,6 +131,11 @@ impl Behaviour {
     /// Returns a handle that says how much the transport holds.
     pub fn gauges(&self) -> Gauges {
         self.gauges.clone()
+    }
+
+    /// Returns a handle that closes the transport in good order.
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
     }
 
     fn noticed(&mut self, notice: Notice) {

@@ -70,6 +70,18 @@
 //! `/p2p-circuit`, and its DNS transport those with a name, before anybody
 //! behind them is asked.
 //!
+//! # Ends
+//!
+//! A stream of the transport knows how it ended: a clean end is 0 bytes read,
+//! everything else an error. Not so the substreams above it: yamux 0.14 reads a
+//! connection that is lost as a clean end, 0 bytes. A protocol to which it
+//! matters whether all has come has to say so by itself, by a length or a mark at
+//! the end.
+//!
+//! A process that ends may take with it what it wrote last, because that still
+//! waits somewhere on the way to the star. Close the connections of the swarm,
+//! then the transport with a [`Closer`], and end then.
+//!
 //! # Who moves the data
 //!
 //! By default the swarm's own task, when it polls the transport: nothing is
@@ -123,6 +135,7 @@
 
 #![deny(missing_docs)]
 
+mod close;
 mod config;
 mod error;
 mod gauges;
@@ -142,6 +155,7 @@ use futures_channel::mpsc;
 use libp2p_identity::Keypair;
 
 pub use behaviour::{Behaviour, Event};
+pub use close::{Closer, CutShort};
 pub use config::{Challenge, Config, Profile};
 pub use error::{Error, Failure, Stage, Violation};
 pub use gauges::Gauges;
@@ -172,7 +186,9 @@ pub fn new(config: Config, keypair: Keypair) -> (Transport, Behaviour) {
     });
     let (gauges, external) = (shop.gauges.clone(), shop.external.clone());
     let transport = Transport::new(shop, to_behaviour);
-    (transport, Behaviour::new(own, notices, gauges, external))
+    let closer = transport.closer();
+    let behaviour = Behaviour::new(own, notices, gauges, external, closer);
+    (transport, behaviour)
 }
 
 /// The snippet of the README, compiled.

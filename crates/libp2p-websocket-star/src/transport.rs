@@ -22,6 +22,7 @@ use libp2p_identity::PeerId;
 use starpoint_wire::StarAddress;
 
 use crate::{
+    close::{CloseRequest, Closer, Closing},
     context::Context,
     error::{Error, Failure},
     gauges::Gauges,
@@ -37,7 +38,8 @@ type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
 
 /// What a swarm listens and dials with. Made by [`new`](crate::new).
 ///
-/// Dropping it ends every connection to a star and every stream.
+/// Dropping it ends every connection to a star and every stream; a [`Closer`] ends
+/// them in good order.
 pub struct Transport {
     shop: Arc<Context>,
     stars: BTreeMap<DriverId, Star>,
@@ -47,6 +49,9 @@ pub struct Transport {
     drivers: FuturesUnordered<BoxFuture<'static, DriverId>>,
     dials: Channel<DialRequest>,
     reports: Channel<(DriverId, Report)>,
+    closes: Channel<CloseRequest>,
+    /// Since somebody wanted the end.
+    closing: Option<Closing>,
     notices: mpsc::Sender<Notice>,
     events: VecDeque<TransportEvent<Accept, Failure>>,
     waker: Option<Waker>,
@@ -83,6 +88,8 @@ impl Transport {
             drivers: FuturesUnordered::new(),
             dials: mpsc::channel(QUEUE_LENGTH),
             reports: mpsc::channel(QUEUE_LENGTH),
+            closes: mpsc::channel(0),
+            closing: None,
             notices,
             events: VecDeque::new(),
             waker: None,
@@ -92,6 +99,11 @@ impl Transport {
     /// Returns a handle that says how much this transport holds.
     pub fn gauges(&self) -> Gauges {
         self.shop.gauges.clone()
+    }
+
+    /// Returns a handle that closes this transport in good order.
+    pub fn closer(&self) -> Closer {
+        Closer(self.closes.0.clone())
     }
 
     /// Starts a driver, here or on the executor.
@@ -154,6 +166,9 @@ impl Transport {
             peer: request.peer,
             reply: request.reply,
         };
+        if self.closing.is_some() {
+            return refuse(dial, Error::Closed);
+        }
         let known = [&self.homes, &self.visits].map(|of| of.get(&request.star).copied());
         for id in known.into_iter().flatten() {
             let Some(star) = self.stars.get_mut(&id) else {
@@ -219,6 +234,26 @@ impl Transport {
         }
     }
 
+    /// Leaves every star.
+    fn close(&mut self, request: CloseRequest) {
+        let timers = &self.shop.config.timers;
+        let closing = self.closing.get_or_insert_with(|| {
+            Closing::new(timers.sleep_until(timers.now() + request.deadline))
+        });
+        closing.add(request.reply);
+        self.homes.clear();
+        self.visits.clear();
+        // Drops the senders, and so the drivers leave.
+        for (_, star) in std::mem::take(&mut self.stars) {
+            if let Some(listener) = star.listener {
+                self.events.push_back(TransportEvent::ListenerClosed {
+                    listener_id: listener.id,
+                    reason: Ok(()),
+                });
+            }
+        }
+    }
+
     fn ended(&mut self, id: DriverId) {
         let Some(star) = self.stars.remove(&id) else {
             return;
@@ -249,6 +284,9 @@ impl libp2p_core::Transport for Transport {
         };
         if star.peer().is_some_and(|peer| peer != self.shop.own) {
             return Err(TransportError::Other(Error::ForeignPeer.into()));
+        }
+        if self.closing.is_some() {
+            return Err(TransportError::Other(Error::Closed.into()));
         }
         let star = star.without_peer();
         if self.homes.contains_key(&star) {
@@ -338,6 +376,15 @@ impl libp2p_core::Transport for Transport {
             if let Poll::Ready(Some((id, report))) = this.reports.1.poll_next_unpin(cx) {
                 this.reported(id, report);
                 continue;
+            }
+            if let Poll::Ready(Some(request)) = this.closes.1.poll_next_unpin(cx) {
+                this.close(request);
+                continue;
+            }
+            if let Some(closing) = &mut this.closing
+                && closing.poll(this.drivers.len(), cx).is_ready()
+            {
+                this.drivers.clear();
             }
             this.waker = Some(cx.waker().clone());
             return Poll::Pending;

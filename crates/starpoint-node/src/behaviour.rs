@@ -3,7 +3,7 @@
 use libp2p::{connection_limits, identify, ping, swarm::NetworkBehaviour};
 use libp2p_websocket_star as websocket_star;
 
-use crate::{config::Config, quiet_identify::QuietIdentify};
+use crate::{config::Config, quiet_identify::QuietIdentify, stream};
 
 const PROTOCOL_VERSION: &str = "/starpoint/1";
 
@@ -14,7 +14,7 @@ pub(crate) struct Behaviour {
     pub(crate) star: websocket_star::Behaviour,
     identify: QuietIdentify,
     ping: ping::Behaviour,
-    pub(crate) stream: libp2p_stream::Behaviour,
+    pub(crate) stream: stream::Behaviour,
 }
 
 impl Behaviour {
@@ -31,7 +31,7 @@ impl Behaviour {
             star,
             identify: QuietIdentify::new(identify),
             ping: ping::Behaviour::default(),
-            stream: libp2p_stream::Behaviour::new(),
+            stream: stream::Behaviour::default(),
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct Config {
     /// Streams in one connection, both directions together. Default: 512.
     pub max_streams_per_connection: usize,
     /// Streams of one protocol that wait for
-    /// [`Incoming::next`](crate::Incoming::next). Default: 64; one more is reset.
+    /// [`Incoming::next`](crate::Incoming::next). Default: 256; one more is reset.
     pub max_waiting_streams: NonZero<usize>,
     /// Events that wait for [`Events::next`](crate::Events::next). Default: 1 024;
     /// more are counted and left out.
@@ -68,7 +68,7 @@ impl Config {
             max_connections_per_peer: 8,
             max_pending_connections: 128,
             max_streams_per_connection: 512,
-            max_waiting_streams: NonZero::new(64).expect("it is not zero"),
+            max_waiting_streams: NonZero::new(256).expect("it is not zero"),
             max_waiting_events: NonZero::new(1_024).expect("it is not zero"),
             shutdown_deadline: Duration::from_secs(3),
         }

@@ -220,6 +220,9 @@ pub enum OpenStreamError {
     /// The connection was lost meanwhile.
     #[error("connection lost")]
     Lost(#[source] io::Error),
+    /// The peer has not answered within 10 s: it is overloaded or hangs.
+    #[error("peer did not agree to a stream in time")]
+    Timeout,
 }
 
 /// Why streams of a protocol are not taken.

@@ -37,6 +37,22 @@
 //! # }
 //! ```
 //!
+//! # Streams and their ends
+//!
+//! A stream that others open waits in a bounded queue for its protocol until
+//! [`Incoming::next`] takes it; beyond the bound it is reset and counted. Streams
+//! that come together are not lost.
+//!
+//! * Closing a stream ends the own direction. The reader reads 0 bytes.
+//! * Dropping one resets it.
+//! * A lost connection reads as 0 bytes, too: so does yamux 0.14. A protocol to
+//!   which it matters whether all has come says so by itself, by a length or a
+//!   mark at the end, as `starpoint listen` and `connect` do
+//!   (`spec/12-pipe-command.md`).
+//! * What was written before [`Node::shutdown`] is sent before the node stops, if
+//!   the others take it in time. A process that ends without it may take the last
+//!   bytes with it.
+//!
 //! # Features
 //!
 //! `quic` (default): addresses with `/udp/…/quic-v1`. It builds a second

@@ -3,7 +3,6 @@
 use std::{io, sync::Arc, time::Duration};
 
 use libp2p::{Multiaddr, PeerId, StreamProtocol, core::transport::TransportError};
-use libp2p_stream as streams;
 use libp2p_websocket_star::{Gauges, StarAddress};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
@@ -13,7 +12,7 @@ use crate::{
     error::{DialError, IncomingError, OpenStreamError, PingError, StartError, Stopped},
     event::{EventQueue, Events},
     ping::Pinger,
-    stream::{Incoming, Stream},
+    stream::{Incoming, Inlets, Request, Stream},
     swarm,
     task::{Command, Task},
 };
@@ -50,12 +49,12 @@ pub fn start(config: Config) -> Result<(Node, Events), StartError> {
     let (queue, events) = EventQueue::new(config.max_waiting_events.get());
     let (commands, requests) = mpsc::channel(MAX_WAITING_COMMANDS);
     let gauges = swarm.behaviour().star.gauges();
-    let control = swarm.behaviour().stream.new_control();
+    let inlets = swarm.behaviour().stream.inlets();
     let task = Task::new(swarm, homes, requests, queue, config.shutdown_deadline);
     let running = Running {
         peer: config.peer_id(),
         commands,
-        control,
+        inlets,
         gauges,
         max_waiting_streams: config.max_waiting_streams.get(),
         _task: AbortOnDropHandle::new(tokio::spawn(task.run())),
@@ -88,7 +87,7 @@ pub struct Node(Arc<Running>);
 struct Running {
     peer: PeerId,
     commands: mpsc::Sender<Command>,
-    control: streams::Control,
+    inlets: Inlets,
     gauges: Gauges,
     max_waiting_streams: usize,
     _task: AbortOnDropHandle<()>,
@@ -145,9 +144,10 @@ impl Node {
     }
 
     /// Opens a stream of plain bytes to a peer, connecting to it first as
-    /// [`connect`](Self::connect) does.
+    /// [`connect`](Self::connect) does. The peer has 10 s to agree to it.
     ///
-    /// Dropping the future gives up the stream.
+    /// Cancel safe: dropping the future gives up the stream, and one that is opened
+    /// all the same is reset.
     ///
     /// # Errors
     ///
@@ -158,27 +158,24 @@ impl Node {
         protocol: StreamProtocol,
     ) -> Result<Stream, OpenStreamError> {
         self.connect(peer).await?;
-        let mut control = self.0.control.clone();
-        let opened = control.open_stream(peer, protocol).await;
-        opened.map_err(|error| match error {
-            streams::OpenStreamError::UnsupportedProtocol(protocol) => {
-                OpenStreamError::Unsupported(protocol)
-            }
-            streams::OpenStreamError::Io(error) => OpenStreamError::Lost(error),
-            other => OpenStreamError::Lost(io::Error::other(other)),
-        })
+        let (reply, answer) = oneshot::channel();
+        let request = Request { protocol, reply };
+        let command = Command::OpenStream { peer, request };
+        let sent = self.0.commands.send(command).await;
+        sent.map_err(|_| DialError::Stopped(Stopped))?;
+        // A connection that ends answers nobody.
+        let lost = |_| OpenStreamError::Lost(io::ErrorKind::NotConnected.into());
+        answer.await.map_err(lost)?
     }
 
     /// Takes the streams that others open with `protocol`, until the result is
-    /// dropped. Has to be called in the runtime.
+    /// dropped.
     ///
     /// # Errors
     ///
     /// [`IncomingError::Taken`] while another [`Incoming`] takes them.
     pub fn incoming(&self, protocol: StreamProtocol) -> Result<Incoming, IncomingError> {
-        let accepted = self.0.control.clone().accept(protocol.clone());
-        let streams = accepted.map_err(|_| IncomingError::Taken(protocol))?;
-        Ok(Incoming::new(streams, self.0.max_waiting_streams))
+        self.0.inlets.take(protocol, self.0.max_waiting_streams)
     }
 
     /// Measures one round trip to a peer, connecting to it first as
@@ -207,8 +204,8 @@ impl Node {
     }
 
     /// Closes connections, leaves the stars and stops, within
-    /// [`shutdown_deadline`](crate::Config::shutdown_deadline). Streams that are
-    /// open end with an error. A node that has stopped is fine.
+    /// [`shutdown_deadline`](crate::Config::shutdown_deadline). What was written
+    /// before is sent. Streams that are open end; their peers read 0 bytes. A node that has stopped is fine.
     ///
     /// Dropping the future does not stop the shutdown.
     pub async fn shutdown(&self) {

@@ -1,36 +1,42 @@
 //! Streams of plain bytes.
 
-use futures_util::StreamExt as _;
+mod behaviour;
+mod handler;
+mod inlets;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use libp2p::PeerId;
-use libp2p_stream::IncomingStreams;
 use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
+
+pub(crate) use behaviour::Behaviour;
+pub(crate) use handler::Request;
+pub(crate) use inlets::Inlets;
 
 /// A stream to a peer: `AsyncRead` and `AsyncWrite` of the futures crates.
-/// Closing ends the own direction; dropping it resets both.
+/// Closing ends the own direction; dropping it resets both. A connection stays
+/// open while it has streams.
+///
+/// Yamux reads a lost connection as a clean end: 0 bytes. A protocol to which it
+/// matters whether all has come says so by itself, by a length or a mark at the
+/// end.
 pub type Stream = libp2p::swarm::Stream;
 
-/// Streams that others open with one protocol.
+/// Streams that others open with one protocol, oldest first.
 ///
-/// At most [`max_waiting_streams`](crate::Config::max_waiting_streams) wait here;
-/// one more is reset, and its peer may try again. Below, libp2p-stream has room for
-/// one: of two that come in the same moment the second may be reset, too. Let who
-/// is dialed speak first, as `starpoint listen` does, and who dials try again.
+/// At most [`max_waiting_streams`](crate::Config::max_waiting_streams) wait here.
+/// One more is reset, which is [counted](Self::n_reset): its peer has seen it
+/// opened, reads an error or an end, and may try again.
 #[derive(Debug)]
 pub struct Incoming {
     streams: mpsc::Receiver<(PeerId, Stream)>,
-    _task: AbortOnDropHandle<()>,
+    n_reset: Arc<AtomicU64>,
 }
 
 impl Incoming {
-    pub(crate) fn new(streams: IncomingStreams, max_waiting: usize) -> Self {
-        let (queue, waiting) = mpsc::channel(max_waiting);
-        Self {
-            streams: waiting,
-            _task: AbortOnDropHandle::new(tokio::spawn(take(streams, queue))),
-        }
-    }
-
     /// Waits for the next stream and who opened it; `None` once the node has
     /// stopped.
     ///
@@ -38,13 +44,10 @@ impl Incoming {
     pub async fn next(&mut self) -> Option<(PeerId, Stream)> {
         self.streams.recv().await
     }
-}
 
-/// Takes streams the moment they come: below, there is no room for any.
-async fn take(mut streams: IncomingStreams, queue: mpsc::Sender<(PeerId, Stream)>) {
-    while let Some((peer, stream)) = streams.next().await {
-        if queue.try_send((peer, stream)).is_err() {
-            tracing::debug!(%peer, "Stream reset, too many wait");
-        }
+    /// Returns how many streams were reset because too many waited, since this
+    /// was made.
+    pub fn n_reset(&self) -> u64 {
+        self.n_reset.load(Ordering::Relaxed)
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     behaviour::{Behaviour, BehaviourEvent},
     error::DialError,
     event::{Direction, Event, EventQueue},
+    stream::Request,
 };
 
 type DialReply = oneshot::Sender<Result<PeerId, DialError>>;
@@ -41,6 +42,10 @@ pub(crate) enum Command {
     Connect {
         peer: PeerId,
         reply: DialReply,
+    },
+    OpenStream {
+        peer: PeerId,
+        request: Request,
     },
     Shutdown(oneshot::Sender<()>),
 }
@@ -100,7 +105,10 @@ impl Task {
         };
         if let Some(done) = done {
             // Who did not hear of it in time hears it from the network.
-            let _ = tokio::time::timeout(self.shutdown_deadline, self.leave()).await;
+            let left = tokio::time::timeout(self.shutdown_deadline, self.leave()).await;
+            if !matches!(left, Ok(Ok(()))) {
+                tracing::debug!("Shutdown cut short");
+            }
             drop(self);
             let _ = done.send(());
         }
@@ -132,6 +140,9 @@ impl Task {
                     .condition(PeerCondition::Always)
                     .build();
                 self.dial(Some(peer), Target::Peer(peer), options, reply);
+            }
+            Command::OpenStream { peer, request } => {
+                self.swarm.behaviour_mut().stream.open(peer, request);
             }
             Command::Shutdown(_) => {}
         }
@@ -172,9 +183,7 @@ impl Task {
     fn handle(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Star(event)) => self.star(event),
-            SwarmEvent::Behaviour(
-                BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_) | BehaviourEvent::Stream(()),
-            ) => {}
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(_) | BehaviourEvent::Ping(_)) => {}
             SwarmEvent::ConnectionEstablished {
                 peer_id,
                 connection_id,
@@ -308,7 +317,7 @@ impl Task {
 
     /// Closes connections, then leaves the stars, so that what is on its way
     /// goes out first.
-    async fn leave(&mut self) {
+    async fn leave(&mut self) -> Result<(), websocket_star::CutShort> {
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
         for peer in peers {
             // Not connected any more is as good.
@@ -318,21 +327,14 @@ impl Task {
             let event = self.swarm.select_next_some().await;
             self.handle(event);
         }
-        let gauges = self.swarm.behaviour().star.gauges();
-        let n_visited = gauges.stars().saturating_sub(self.homes.len());
-        for home in std::mem::take(&mut self.homes) {
-            self.swarm.remove_listener(home);
-        }
-        // A driver that ends wakes the swarm, which may have nothing to tell.
-        std::future::poll_fn(|cx| {
-            while self.swarm.poll_next_unpin(cx).is_ready() {}
-            if gauges.stars() <= n_visited {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
+        let closer = self.swarm.behaviour().star.closer();
+        let mut closed = std::pin::pin!(closer.close(self.shutdown_deadline));
+        loop {
+            tokio::select! {
+                done = &mut closed => return done,
+                event = self.swarm.select_next_some() => self.handle(event),
             }
-        })
-        .await;
+        }
     }
 }
 

@@ -45,6 +45,35 @@ pub(crate) struct OutputArgs {
     pub(super) log_format: Option<LogFormat>,
 }
 
+/// The stars at which a command is.
+#[derive(Debug, Args)]
+pub(crate) struct StarArgs {
+    /// Be at this star; repeatable, and one that is down is tried again
+    #[arg(
+        long,
+        required = true,
+        value_name = "MULTIADDR",
+        value_delimiter = ',',
+        value_parser = star,
+        env = "STARPOINT_STAR",
+        hide_env_values = true
+    )]
+    pub(super) star: Vec<Multiaddr>,
+}
+
+/// Who a command is that only looks or dials.
+#[derive(Debug, Args)]
+pub(crate) struct PassingKeyArgs {
+    /// File with the private key, made if missing [default: a key for this time only]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STARPOINT_KEY",
+        hide_env_values = true
+    )]
+    pub(super) key: Option<PathBuf>,
+}
+
 /// How stars are trusted.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {

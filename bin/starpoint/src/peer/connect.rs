@@ -1,13 +1,13 @@
 //! `starpoint connect`: stdin and stdout through a connection.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 use starpoint_node::{Multiaddr, Node, PeerId, Stream};
 
 use super::{
     PIPE, args,
-    args::{OutputArgs, TrustArgs},
+    args::{OutputArgs, PassingKeyArgs, TrustArgs},
     pipe::{self, Framing, PipeError},
     raw,
     report::{PipeReport, Reporter},
@@ -15,11 +15,8 @@ use super::{
 };
 use crate::{error::Failure, exit::Exit};
 
-/// Longest wait for the other side to have heard of the end.
-const LAST_WORD_DEADLINE: Duration = Duration::from_secs(5);
-/// Streams that may be dropped before one is served, and the pause between them.
-const MAX_ATTEMPTS: u32 = 10;
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for the other side to serve the stream. R-NETCAT-2.
+const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -66,14 +63,8 @@ pub(crate) struct RawArgs {
     #[arg(long)]
     raw: bool,
 
-    /// File with the private key, made if missing [default: a key for this time only]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "STARPOINT_KEY",
-        hide_env_values = true
-    )]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    key: PassingKeyArgs,
 
     #[command(flatten)]
     trust: TrustArgs,
@@ -89,7 +80,7 @@ pub(crate) struct RawArgs {
 /// The peer cannot be reached, or the connection breaks.
 pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
     setup::messages(&args.output)?;
-    let keypair = setup::passing_key(args.key.as_deref())?;
+    let keypair = setup::passing_key(&args.key)?;
     let star = setup::star_config(&args.trust)?;
     let reporter = Reporter::stderr(args.output.json);
     if args.raw {
@@ -110,21 +101,13 @@ pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
 
 /// Opens a stream that the peer serves.
 async fn open(node: &Node, peer: PeerId) -> Result<Stream, Failure> {
-    let mut attempts = 0..MAX_ATTEMPTS;
-    loop {
-        let mut stream = node.open_stream(peer, PIPE).await?;
-        match pipe::greeted(&mut stream).await {
-            Ok(()) => return Ok(stream),
-            Err(error) if attempts.next().is_none() => {
-                return Err(pipe::broken(error));
-            }
-            Err(_) => tokio::time::sleep(ATTEMPT_PAUSE).await,
-        }
-    }
+    let mut stream = node.open_stream(peer, PIPE).await?;
+    pipe::greeted(&mut stream, GREETING_DEADLINE).await?;
+    Ok(stream)
 }
 
 /// Moves bytes until both directions have ended, and sees to it that the end has
-/// arrived.
+/// left.
 pub(super) async fn converse(
     node: &Node,
     peer: PeerId,
@@ -132,11 +115,6 @@ pub(super) async fn converse(
     reporter: Reporter,
 ) -> Result<Exit, Failure> {
     let done = pipe::with_stdio(stream, Framing::Chunks).await;
-    if done.is_ok() {
-        // The answer comes behind all that was sent. A peer that has gone
-        // meanwhile had its end already.
-        let _ = node.ping(peer, LAST_WORD_DEADLINE).await;
-    }
     node.shutdown().await;
     match done {
         Ok(moved) => {

@@ -131,6 +131,7 @@ impl From<OpenStreamError> for Failure {
                 "the peer does not run `starpoint listen`, or serves somebody already",
             ),
             OpenStreamError::Lost(_) => Self::new(Exit::BROKEN, error, "try again"),
+            OpenStreamError::Timeout => Self::new(Exit::NO_ANSWER, error, "try again later"),
             other => Self::internal(other),
         }
     }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use starpoint_node::{Event, Events, Incoming, Multiaddr, Node, PeerId, Stream};
+use starpoint_node::{Event, Events, Incoming, Node, PeerId, Stream};
 use tokio::task::JoinSet;
 
 use super::{
-    PIPE, args,
-    args::{OutputArgs, TrustArgs},
+    PIPE,
+    args::{OutputArgs, StarArgs, TrustArgs},
     connect::converse,
     pipe::{self, Framing},
     raw,
@@ -54,17 +54,8 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
 pub(crate) struct RawArgs {
-    /// Be there at this star; repeatable, and one that is down is tried again
-    #[arg(
-        long,
-        required = true,
-        value_name = "MULTIADDR",
-        value_delimiter = ',',
-        value_parser = args::star,
-        env = "STARPOINT_STAR",
-        hide_env_values = true
-    )]
-    star: Vec<Multiaddr>,
+    #[command(flatten)]
+    stars: StarArgs,
 
     /// Send back what comes, to any number of peers, until a signal
     #[arg(long)]
@@ -109,7 +100,7 @@ pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
     };
     if args.raw {
         return setup::run(async {
-            let home = raw::Homes::new(star, keypair, &args.star, reporter)?;
+            let home = raw::Homes::new(star, keypair, &args.stars.star, reporter)?;
             if args.echo {
                 let signals = Signals::catch().map_err(Failure::internal)?;
                 home.echo(signals).await
@@ -118,14 +109,14 @@ pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
             }
         });
     }
-    let config = setup::node_config(keypair, star, args.star.clone());
+    let config = setup::node_config(keypair, star, args.stars.star.clone());
     setup::run(async {
         let (node, events) = starpoint_node::start(config)?;
         let listener = Listener {
             incoming: node.incoming(PIPE).map_err(Failure::internal)?,
             node,
             events,
-            attempts: FirstAttempts::of(&args.star),
+            attempts: FirstAttempts::of(&args.stars.star),
             reporter,
         };
         if args.echo {

@@ -1,14 +1,13 @@
 //! `starpoint peers`: who is at a star.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
 use starpoint_node::{Event, Events, Multiaddr, Node, PeerId};
 
 use super::{
-    args,
-    args::{OutputArgs, TrustArgs},
+    args::{OutputArgs, PassingKeyArgs, StarArgs, TrustArgs},
     report::Reporter,
     setup,
     stars::FirstAttempts,
@@ -31,17 +30,8 @@ Output:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct RawArgs {
-    /// Look at this star; repeatable, and one may be down
-    #[arg(
-        long,
-        required = true,
-        value_name = "MULTIADDR",
-        value_delimiter = ',',
-        value_parser = args::star,
-        env = "STARPOINT_STAR",
-        hide_env_values = true
-    )]
-    star: Vec<Multiaddr>,
+    #[command(flatten)]
+    stars: StarArgs,
 
     /// Go on and show who joins and leaves, until a signal
     #[arg(long)]
@@ -56,14 +46,8 @@ pub(crate) struct RawArgs {
     )]
     wait: Duration,
 
-    /// File with the private key, made if missing [default: a key for this time only]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "STARPOINT_KEY",
-        hide_env_values = true
-    )]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    key: PassingKeyArgs,
 
     #[command(flatten)]
     trust: TrustArgs,
@@ -104,9 +88,9 @@ impl fmt::Display for Sighting {
 /// No star can be used.
 pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
     setup::messages(&args.output)?;
-    let keypair = setup::passing_key(args.key.as_deref())?;
+    let keypair = setup::passing_key(&args.key)?;
     let star = setup::star_config(&args.trust)?;
-    let config = setup::node_config(keypair, star, args.star.clone());
+    let config = setup::node_config(keypair, star, args.stars.star.clone());
     setup::run(async {
         let signals = Signals::catch().map_err(Failure::internal)?;
         let (node, events) = starpoint_node::start(config)?;
@@ -134,7 +118,7 @@ impl Watch {
     async fn run(&mut self, args: &RawArgs, mut signals: Signals) -> Result<(), Failure> {
         tokio::select! {
             _ = signals.next() => return Ok(()),
-            answered = self.stars_answer(&args.star) => answered?,
+            answered = self.stars_answer(&args.stars.star) => answered?,
         }
         tokio::select! {
             _ = signals.next() => return Ok(()),

@@ -1,6 +1,6 @@
 //! `starpoint ping`: how far away a peer is.
 
-use std::{fmt, num::NonZeroU64, path::PathBuf, time::Duration};
+use std::{fmt, num::NonZeroU64, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use starpoint_node::{Multiaddr, Pinger};
 
 use super::{
     args,
-    args::{OutputArgs, TrustArgs},
+    args::{OutputArgs, PassingKeyArgs, TrustArgs},
     report::{Reporter, one_line},
     setup,
 };
@@ -66,14 +66,8 @@ pub(crate) struct RawArgs {
     )]
     timeout: Duration,
 
-    /// File with the private key, made if missing [default: a key for this time only]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "STARPOINT_KEY",
-        hide_env_values = true
-    )]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    key: PassingKeyArgs,
 
     #[command(flatten)]
     trust: TrustArgs,
@@ -181,7 +175,7 @@ impl fmt::Display for Report {
 /// The peer cannot be reached, or never answers.
 pub(crate) fn execute(args: &RawArgs) -> Result<Exit, Failure> {
     setup::messages(&args.output)?;
-    let keypair = setup::passing_key(args.key.as_deref())?;
+    let keypair = setup::passing_key(&args.key)?;
     let star = setup::star_config(&args.trust)?;
     let config = setup::node_config(keypair, star, Vec::new());
     setup::run(async {

@@ -1,6 +1,6 @@
 //! Bytes from one place to another, both ways.
 
-use std::io;
+use std::{io, time::Duration};
 
 use futures_util::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -14,8 +14,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub(super) enum Framing {
     /// As they are: a star's stream says by itself how it ended.
     Raw,
-    /// In chunks behind their length, 4 bytes, big endian; length 0 is the end.
-    /// Yamux ends its streams alike when a peer is done and when it is lost.
+    /// In chunks behind their length, 4 bytes, big endian; length 0 is the end:
+    /// R-NETCAT-3, R-NETCAT-4. Yamux ends its streams alike when a peer is done and when it is lost.
     Chunks,
 }
 
@@ -90,17 +90,21 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 
     /// Ends the own direction in good order.
     async fn end(&mut self) -> io::Result<()> {
-        if self.framing == Framing::Chunks {
-            self.stream.write_all(&[0; 4]).await?;
+        match self.framing {
+            Framing::Raw => self.stream.close().await,
+            Framing::Chunks => {
+                self.stream.write_all(&[0; 4]).await?;
+                self.stream.flush().await?;
+                // Who has ended, too, and reads the mark may be gone before this.
+                let _ = self.stream.close().await;
+                Ok(())
+            }
         }
-        self.stream.close().await
     }
 }
 
-/// What the side that was dialed says first: the stream has found its program.
-///
-/// A stream that comes in the same moment as another may be dropped below the
-/// program; without this its dialer would send to nobody.
+/// What the side that was dialed says first: a program serves the stream, which
+/// the stream itself does not tell. R-NETCAT-2.
 const GREETING: [u8; 1] = [1];
 
 /// Says that the stream is being served.
@@ -109,15 +113,51 @@ pub(super) async fn greet<S: AsyncWrite + Unpin>(stream: &mut S) -> io::Result<(
     stream.flush().await
 }
 
-/// Waits until the other side serves the stream.
-pub(super) async fn greeted<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {
+/// Why a stream has no greeting.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GreetingError {
+    /// The other side has ended the stream, or it was lost: alike, in Yamux.
+    #[error("peer took the connection and ended it")]
+    Ended,
+    /// The other side holds the stream and does nothing with it.
+    #[error("peer took the connection and does not serve it")]
+    Silent,
+    /// The other side speaks something else.
+    #[error("peer answers with something else than `starpoint listen` does")]
+    Foreign,
+}
+
+impl From<GreetingError> for Failure {
+    fn from(error: GreetingError) -> Self {
+        let (exit, hint) = match error {
+            GreetingError::Ended => (
+                Exit::REFUSED,
+                "it serves somebody already, or too many wait; try again later",
+            ),
+            GreetingError::Silent => (
+                Exit::NO_ANSWER,
+                "it is overloaded or hangs; try again later",
+            ),
+            GreetingError::Foreign => (
+                Exit::REFUSED,
+                "check that the address is that of a `starpoint listen`",
+            ),
+        };
+        Self::new(exit, error, hint)
+    }
+}
+
+/// Waits until the other side serves the stream, for at most `deadline`.
+pub(super) async fn greeted<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    deadline: Duration,
+) -> Result<(), GreetingError> {
     let mut greeting = [0; 1];
-    let read = stream.read_exact(&mut greeting).await;
-    read.map_err(lost_before_the_end)?;
-    if greeting == GREETING {
-        Ok(())
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidData, "no greeting"))
+    match tokio::time::timeout(deadline, stream.read_exact(&mut greeting)).await {
+        Ok(Ok(())) if greeting == GREETING => Ok(()),
+        Ok(Ok(())) => Err(GreetingError::Foreign),
+        Ok(Err(_)) => Err(GreetingError::Ended),
+        Err(_) => Err(GreetingError::Silent),
     }
 }
 
@@ -271,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chunks_are_read_as_they_are_written() {
+    async fn r_netcat_3_chunks_are_read_as_they_are_written() {
         let mut writer = Writer {
             stream: Cursor::new(Vec::new()),
             framing: Framing::Chunks,
@@ -285,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_without_its_mark_is_a_loss() {
+    async fn r_netcat_5_an_end_without_its_mark_is_a_loss() {
         let written = b"\0\0\0\x03one\0\0\0\0";
         for n_bytes in 0..written.len() {
             let error = read_all(&written[..n_bytes]).await.unwrap_err();
@@ -294,8 +334,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_oversized_chunk_is_refused() {
-        let error = read_all(&[0xff; 8]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    async fn r_netcat_3_an_oversized_chunk_is_refused() {
+        for (length, is_fine) in [(65_536_u32, true), (65_537, false), (u32::MAX, false)] {
+            let mut written = length.to_be_bytes().to_vec();
+            written.resize(written.len() + 65_536, 7);
+            written.extend([0; 4]);
+            let read = read_all(&written).await;
+            match read {
+                Ok(all) => assert!(is_fine && all.len() == 65_536, "{length}"),
+                Err(error) => {
+                    assert!(!is_fine, "{length}: {error}");
+                    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+                }
+            }
+        }
+    }
+
+    async fn greeted_with(bytes: &[u8]) -> Result<(), GreetingError> {
+        greeted(&mut Cursor::new(bytes), Duration::from_secs(10)).await
+    }
+
+    #[tokio::test]
+    async fn r_netcat_2_a_greeting_is_one_byte_and_nothing_else() {
+        let mut written = Cursor::new(Vec::new());
+        greet(&mut written).await.unwrap();
+        assert_eq!(written.into_inner(), [1]);
+
+        greeted_with(&[1]).await.unwrap();
+        let ended = greeted_with(&[]).await.unwrap_err();
+        assert!(matches!(ended, GreetingError::Ended), "{ended}");
+        for byte in [0, 2, 0xff] {
+            let foreign = greeted_with(&[byte]).await.unwrap_err();
+            assert!(matches!(foreign, GreetingError::Foreign), "{foreign}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use libp2p_websocket_star::{
     self as websocket_star, Accept, Behaviour, Config, Error, Failure as StarFailure, Stream,
     Transport,
 };
-use starpoint_node::{Keypair, Multiaddr, PeerId};
+use starpoint_node::{Keypair, Multiaddr};
 use starpoint_wire::StarAddress;
 use tokio::task::JoinSet;
 
@@ -27,14 +27,14 @@ use super::{
 };
 use crate::{error::Failure, exit::Exit, signals::Signals};
 
-/// Longest wait for the star to have taken all.
-const LAST_WORD_DEADLINE: Duration = Duration::from_secs(5);
+/// Longest wait for the stars to have taken all.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A transport without a swarm. It works only while it is driven.
 struct Driven {
     transport: Transport,
     /// Without it, the transport has nobody to tell of peers.
-    _behaviour: Behaviour,
+    behaviour: Behaviour,
 }
 
 type Event = TransportEvent<Accept, StarFailure>;
@@ -44,7 +44,7 @@ impl Driven {
         let (transport, behaviour) = websocket_star::new(config, keypair);
         Self {
             transport,
-            _behaviour: behaviour,
+            behaviour,
         }
     }
 
@@ -73,12 +73,23 @@ impl Driven {
         self.during(dial).await.map_err(TransportError::Other)
     }
 
-    /// Waits until the star has taken all that was sent: it answers a question
-    /// only after that.
-    async fn last_word(&mut self, star: &StarAddress) {
-        let nobody = star.with_peer(PeerId::random()).to_multiaddr();
-        // The answer is that nobody is there. No answer is no worse than before.
-        let _ = tokio::time::timeout(LAST_WORD_DEADLINE, self.dial(&nobody)).await;
+    /// Leaves the stars, which have taken all that was sent then.
+    async fn leave(self) {
+        let Self {
+            mut transport,
+            behaviour,
+        } = self;
+        // Nobody takes what it is told any more, and nobody is to wait for that.
+        drop(behaviour);
+        let closer = transport.closer();
+        let mut closed = pin!(closer.close(CLOSE_DEADLINE));
+        let closed = poll_fn(|cx| {
+            while Pin::new(&mut transport).poll(cx).is_ready() {}
+            closed.as_mut().poll(cx)
+        });
+        if let Err(cut) = closed.await {
+            tracing::warn!(n_stars = cut.n_stars, "Not all that was sent has left");
+        }
     }
 }
 
@@ -108,7 +119,7 @@ pub(super) async fn connect(
         peer: peer.clone(),
         address: Some(address.to_string()),
     })?;
-    converse(driven, &star, peer, stream, reporter).await
+    converse(driven, peer, stream, reporter).await
 }
 
 fn failed_dial(address: &Multiaddr, reason: &Error) -> Failure {
@@ -121,15 +132,14 @@ fn failed_dial(address: &Multiaddr, reason: &Error) -> Failure {
 
 async fn converse(
     mut driven: Driven,
-    star: &StarAddress,
     peer: String,
     stream: Stream,
     reporter: Reporter,
 ) -> Result<Exit, Failure> {
     let moved = driven.during(pipe::with_stdio(stream, Framing::Raw)).await;
+    driven.leave().await;
     match moved {
         Ok(moved) => {
-            driven.last_word(star).await;
             reporter.tell(&PipeReport::Ended {
                 peer,
                 sent_bytes: moved.sent_bytes,
@@ -202,8 +212,7 @@ impl Homes {
         };
         let peer = incoming.peer();
         self.reporter.tell(&connected(&incoming))?;
-        let star = StarAddress::try_from(&incoming.address).map_err(Failure::internal)?;
-        converse(self.driven, &star, peer, stream, self.reporter).await
+        converse(self.driven, peer, stream, self.reporter).await
     }
 
     /// Serves everybody until a signal.
@@ -211,7 +220,7 @@ impl Homes {
         let mut echoes = JoinSet::new();
         loop {
             tokio::select! {
-                _ = signals.next() => return Ok(Exit::OK),
+                _ = signals.next() => break,
                 Some(done) = echoes.join_next() => {
                     self.reporter.tell(&done.map_err(Failure::internal)?)?;
                 }
@@ -226,6 +235,9 @@ impl Homes {
                 }
             }
         }
+        echoes.shutdown().await;
+        self.driven.leave().await;
+        Ok(Exit::OK)
     }
 
     fn take(&mut self, event: Event) -> Result<Option<Incoming>, Failure> {

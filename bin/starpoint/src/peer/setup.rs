@@ -16,7 +16,7 @@ use libp2p_websocket_star::{
 };
 use starpoint_node::{Config, KeyFile, Keypair, Multiaddr};
 
-use super::args::{OutputArgs, TrustArgs};
+use super::args::{OutputArgs, PassingKeyArgs, TrustArgs};
 use crate::{error::Failure, exit::Exit, log};
 
 /// Starts writing messages.
@@ -35,12 +35,12 @@ pub(super) fn lasting_key(file: Option<&Path>) -> Result<Keypair, Failure> {
     Ok(KeyFile::new(path).load_or_create()?)
 }
 
-/// Reads or makes the key in `file`; without one, makes a key that nobody keeps.
+/// Reads or makes the key in the file that is named; without one, makes a key that nobody keeps.
 ///
 /// A command that only looks or dials would otherwise take the place of a
 /// `listen` with the same key.
-pub(super) fn passing_key(file: Option<&Path>) -> Result<Keypair, Failure> {
-    match file {
+pub(super) fn passing_key(args: &PassingKeyArgs) -> Result<Keypair, Failure> {
+    match args.key.as_deref() {
         Some(path) => lasting_key(Some(path)),
         None => Ok(Keypair::generate_ed25519()),
     }

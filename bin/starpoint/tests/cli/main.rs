@@ -6,6 +6,7 @@ mod folder;
 mod help;
 mod identity;
 mod lifecycle;
+mod netcat;
 mod output;
 mod peers;
 mod pipe;
