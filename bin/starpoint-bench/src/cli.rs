@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{compare::Relay, modes::throughput::Direction, profile::Profile};
 
@@ -65,6 +65,19 @@ pub(crate) struct Cli {
     pub(crate) common: Common,
 }
 
+/// What a star is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Comparison {
+    /// The same star, with peers of the legacy profile
+    Legacy,
+    /// A libp2p circuit relay v2 without limits, over TCP with Noise and Yamux
+    RelayV2,
+    /// Copies bytes between two TCP connections, with buffers of 64 KiB
+    Tcp,
+    /// Passes messages between two WebSockets, one by one
+    Ws,
+}
+
 /// What holds for every mode.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Targets and output")]
@@ -81,15 +94,15 @@ pub(crate) struct Common {
     /// Words that peers use with their star
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub(crate) profile: Profile,
-    /// Other relays to measure in the same rounds
+    /// What else to measure in the same rounds
     #[arg(
         long,
         global = true,
         value_enum,
         value_delimiter = ',',
-        value_name = "RELAY"
+        value_name = "OTHER,..."
     )]
-    pub(crate) compare: Vec<Relay>,
+    pub(crate) compare: Vec<Comparison>,
     /// Another star to measure in the same rounds
     #[arg(long, global = true, value_name = "MULTIADDR")]
     pub(crate) compare_star: Option<String>,

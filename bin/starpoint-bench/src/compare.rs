@@ -19,14 +19,14 @@ use tokio::{
 /// Name of the hidden command.
 pub(crate) const COMMAND: &str = "run-relay";
 
-/// A relay to compare with.
+/// A relay to compare with; [`Comparison`](crate::cli::Comparison) tells more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Relay {
-    /// A libp2p circuit relay v2 without limits, over TCP with Noise and Yamux
+    /// A libp2p circuit relay v2 without limits.
     RelayV2,
-    /// Copies bytes between two TCP connections, with buffers of 64 KiB
+    /// Copies bytes between two TCP connections.
     Tcp,
-    /// Passes messages between two WebSockets, one by one
+    /// Passes messages between two WebSockets.
     Ws,
 }
 

@@ -11,7 +11,7 @@ pub(crate) mod throughput;
 
 use std::{fmt, time::Duration};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::{
     party::Layers,
@@ -30,7 +30,7 @@ pub(crate) enum Work {
     E2e(e2e::E2e),
 }
 
-/// One number of one measurement. Which are better small is in their names' help.
+/// One number of one measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Reading {
     pub(crate) metric: &'static str,
@@ -64,27 +64,40 @@ impl Readings {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Label {
     pub(crate) name: &'static str,
-    pub(crate) value: Value,
+    pub(crate) value: LabelValue,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum LabelValue {
+    Number(usize),
+    Text(&'static str),
+}
+
+impl fmt::Display for LabelValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 impl Label {
     fn number(name: &'static str, value: usize) -> Self {
-        let value = json!(value);
+        let value = LabelValue::Number(value);
         Self { name, value }
     }
 
-    fn text(name: &'static str, value: &str) -> Self {
-        let value = json!(value);
+    fn text(name: &'static str, value: &'static str) -> Self {
+        let value = LabelValue::Text(value);
         Self { name, value }
     }
 }
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Value::String(text) => write!(f, "{}={text}", self.name),
-            other => write!(f, "{}={other}", self.name),
-        }
+        write!(f, "{}={}", self.name, self.value)
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) enum Layers {
 /// Where parties join.
 #[derive(Clone, Debug)]
 pub(crate) enum Entrance {
-    Star(StarEntrance),
+    Star(Arc<StarEntrance>),
     /// A circuit relay; its address ends with its peer id.
     RelayV2(Multiaddr),
     Copy(Carrier),

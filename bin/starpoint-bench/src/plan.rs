@@ -6,7 +6,7 @@ use libp2p::Multiaddr;
 use libp2p_websocket_star::StarAddress;
 
 use crate::{
-    cli::{Command, Common, ThroughputArgs},
+    cli::{Command, Common, Comparison, ThroughputArgs},
     compare::Relay,
     failure::Failure,
     load::Flush,
@@ -21,6 +21,9 @@ use crate::{
 /// Name of the star that the others are compared with.
 const STAR: &str = "star";
 
+/// Name of the same star with peers of the legacy profile.
+const LEGACY: &str = "legacy";
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Plan {
@@ -34,7 +37,6 @@ pub(crate) struct Measure {
     pub(crate) works: Vec<Work>,
     /// The first one is what the others are compared with.
     pub(crate) targets: Vec<Target>,
-    pub(crate) profile: Profile,
     pub(crate) rounds: u32,
     pub(crate) max_time: Duration,
     pub(crate) form: Form,
@@ -63,7 +65,6 @@ impl Plan {
         Ok(Self::Measure(Measure {
             works,
             targets: targets(&common)?,
-            profile: common.profile,
             rounds: common.rounds,
             max_time: Duration::from_secs(common.max_seconds),
             form: if common.json { Form::Json } else { Form::Table },
@@ -151,6 +152,7 @@ fn targets(common: &Common) -> Result<Vec<Target>, Failure> {
     let mut targets = vec![Target {
         name: STAR.to_owned(),
         source,
+        profile: common.profile,
     }];
     if let Some(text) = &common.compare_star {
         let source = Source::GivenStar {
@@ -160,12 +162,27 @@ fn targets(common: &Common) -> Result<Vec<Target>, Failure> {
         targets.push(Target {
             name: common.compare_name.clone(),
             source,
+            profile: common.profile,
         });
     }
-    for relay in &common.compare {
+    for comparison in &common.compare {
+        let relay = match comparison {
+            Comparison::Legacy => {
+                targets.push(Target {
+                    name: LEGACY.to_owned(),
+                    source: targets[0].source.clone(),
+                    profile: Profile::Legacy,
+                });
+                continue;
+            }
+            Comparison::RelayV2 => Relay::RelayV2,
+            Comparison::Tcp => Relay::Tcp,
+            Comparison::Ws => Relay::Ws,
+        };
         targets.push(Target {
             name: relay.name().to_owned(),
-            source: Source::Relay(*relay),
+            source: Source::Relay(relay),
+            profile: common.profile,
         });
     }
     Ok(targets)

@@ -44,7 +44,7 @@ pub(crate) fn outcomes(plan: &Measure, rows: &[Row<'_>]) -> Vec<Outcome> {
             labels,
             target: row.target.name.clone(),
             layers: row.target.layers(row.work.layers()),
-            profile: row.target.is_star().then_some(plan.profile),
+            profile: row.target.is_star().then_some(row.target.profile),
             n_rounds: row.rounds.len(),
             metrics,
         });
@@ -93,7 +93,7 @@ impl Outcome {
         let case: Map<_, _> = self
             .labels
             .iter()
-            .map(|label| (label.name.to_owned(), label.value.clone()))
+            .map(|label| (label.name.to_owned(), json!(label.value)))
             .collect();
         let metrics: Map<_, _> = self
             .metrics

@@ -83,7 +83,7 @@ async fn measure(plan: &Measure, rows: &mut [Row<'_>]) -> Exit {
                 plan.rounds,
                 row.work.mode()
             ));
-            let target = match row.target.start(plan.profile).await {
+            let target = match row.target.start().await {
                 Ok(target) => target,
                 Err(error) => {
                     tell(&format!("failed: {what}: {error:#}"));

@@ -30,6 +30,8 @@ const MAX_PEERS: &str = "30000";
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) source: Source,
+    /// What its peers speak, if it is a star.
+    pub(crate) profile: Profile,
 }
 
 /// Where a target comes from.
@@ -89,7 +91,7 @@ impl Target {
     /// # Errors
     ///
     /// The program does not run, or does not say where it listens.
-    pub(crate) async fn start(&self, profile: Profile) -> anyhow::Result<Running> {
+    pub(crate) async fn start(&self) -> anyhow::Result<Running> {
         match &self.source {
             Source::OwnStar { server } => {
                 let mut command = Command::new(server);
@@ -105,11 +107,11 @@ impl Target {
                 let address = StarAddress::try_from(&address.parse::<Multiaddr>()?)
                     .context("not a star's address")?;
                 let process = child.0.id().map(Process::new);
-                Ok(Running::star(address, profile, process, Some(child)))
+                Ok(Running::star(address, self.profile, process, Some(child)))
             }
             Source::GivenStar { address, pid } => {
                 let process = pid.map(Process::new);
-                Ok(Running::star(address.clone(), profile, process, None))
+                Ok(Running::star(address.clone(), self.profile, process, None))
             }
             Source::Relay(relay) => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -147,8 +149,9 @@ impl Running {
         };
         let metrics = (!address.is_secure())
             .then(|| MetricsPage::new(address.host().into_owned(), address.port()));
+        let entrance = StarEntrance::new(address, config, Arc::clone(&traffic));
         Self {
-            entrance: Entrance::Star(StarEntrance::new(address, config, Arc::clone(&traffic))),
+            entrance: Entrance::Star(Arc::new(entrance)),
             process,
             metrics,
             traffic: Some(traffic),

@@ -20,8 +20,8 @@ pub(super) async fn serve_tcp() -> anyhow::Result<()> {
     loop {
         tokio::select! {
             tcp = accept(&listener) => {
+                let mut tcp = tcp?;
                 greetings.spawn(async move {
-                    let mut tcp = tcp?;
                     let token = tcp.read_u64().await?;
                     anyhow::Ok((token, tcp))
                 });
@@ -43,8 +43,9 @@ pub(super) async fn serve_ws() -> anyhow::Result<()> {
     loop {
         tokio::select! {
             tcp = accept(&listener) => {
+                let tcp = tcp?;
                 greetings.spawn(async move {
-                    let mut socket = tokio_tungstenite::accept_async(tcp?).await?;
+                    let mut socket = tokio_tungstenite::accept_async(tcp).await?;
                     let token = socket.next().await.context("no token")??.into_data();
                     let token = u64::from_be_bytes(token.as_ref().try_into()?);
                     anyhow::Ok((token, socket))

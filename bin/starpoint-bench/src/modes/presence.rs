@@ -71,9 +71,9 @@ impl Presence {
                 () = &mut end => return Ok(n_joins),
                 Some(visit) = visits.join_next() => {
                     visit??;
-                    n_joins += 1;
                 }
                 _ = ticks.tick() => {
+                    n_joins += 1;
                     let entrance = target.entrance.clone();
                     visits.spawn(async move {
                         let party = Party::join(&entrance, layers).await?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{MIB, Readings, growth_bytes, warm_up};
@@ -18,6 +19,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Length of a message of the pair that is not at fault.
 const ECHO_BYTES: usize = 64;
+
+/// Time for one to come back; one that does not is a failure of the target.
+const ECHO_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Pause between two of them.
 const ECHO_PAUSE: Duration = Duration::from_millis(5);
@@ -83,9 +87,14 @@ impl SlowReader {
         let began = Instant::now();
         while began.elapsed() < self.window {
             let sent = Instant::now();
-            stream.write_all(&[0; ECHO_BYTES]).await?;
-            stream.flush().await?;
-            stream.read_exact(&mut [0; ECHO_BYTES]).await?;
+            let echo = async {
+                stream.write_all(&[0; ECHO_BYTES]).await?;
+                stream.flush().await?;
+                stream.read_exact(&mut [0; ECHO_BYTES]).await
+            };
+            timeout(ECHO_DEADLINE, echo)
+                .await
+                .context("no echo in time")??;
             times.push(sent.elapsed());
             if let Some(usage) = target.usage()? {
                 peak_rss_bytes = peak_rss_bytes.max(usage.rss_bytes);
