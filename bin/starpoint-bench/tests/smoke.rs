@@ -62,6 +62,13 @@ fn assert_results(args: &[&str], targets: &[&str], metrics: &[&str]) -> Vec<Valu
 }
 
 #[test]
+fn help() {
+    let (code, stdout) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    insta::assert_snapshot!(stdout);
+}
+
+#[test]
 fn idle_peers_of_every_target() {
     let compare = "--compare=relay-v2,tcp,ws";
     let results = assert_results(
