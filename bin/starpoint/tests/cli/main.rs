@@ -3,6 +3,7 @@
 
 mod failures;
 mod folder;
+mod half_open;
 mod help;
 mod identity;
 mod lifecycle;
