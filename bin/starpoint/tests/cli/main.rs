@@ -1,6 +1,7 @@
 //! The program as a shell sees it: arguments, variables, files, output, exit
 //! codes and signals.
 
+mod bad_stars;
 mod failures;
 mod folder;
 mod half_open;
@@ -15,3 +16,4 @@ mod reach;
 mod settings;
 mod shutdown;
 mod stage;
+mod tls;
