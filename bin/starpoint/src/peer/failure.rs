@@ -1,6 +1,9 @@
 //! What to do about a peer or star that cannot be reached.
 
-use libp2p_websocket_star::{self as websocket_star, Refusal};
+use libp2p_websocket_star::{
+    self as websocket_star, Refusal,
+    sio::{ConnectError, OpenError},
+};
 use starpoint_node::{DialError, KeyError, OpenStreamError, PingError, StartError};
 
 use crate::{error::Failure, exit::Exit};
@@ -73,11 +76,17 @@ const PEER_AWAY: &str =
 
 const STAR_AWAY: &str = "check the address of the star, and that it runs";
 
+const STAR_UNTRUSTED: &str =
+    "trust the authority of a private star with --ca; a public one needs a valid certificate";
+
 /// Says how to exit when a star does not let a dial or a join through, and what
 /// to do about it.
 pub(super) fn star_advice(error: &websocket_star::Error) -> (Exit, &'static str) {
     use websocket_star::{Error, Stage};
     match error {
+        Error::StarUnreachable(OpenError::Connect(ConnectError::Certificate(_))) => {
+            (Exit::NO_STAR, STAR_UNTRUSTED)
+        }
         Error::StarUnreachable(_) | Error::StarLost(_) | Error::Deadline(Stage::Join) => {
             (Exit::NO_STAR, STAR_AWAY)
         }

@@ -1,8 +1,10 @@
 //! The program as a shell sees it: arguments, variables, files, output, exit
 //! codes and signals.
 
+mod bad_stars;
 mod failures;
 mod folder;
+mod half_open;
 mod help;
 mod identity;
 mod lifecycle;
@@ -15,3 +17,4 @@ mod reach;
 mod settings;
 mod shutdown;
 mod stage;
+mod tls;

@@ -19,14 +19,14 @@ const MIB: usize = 1024 * 1024;
 
 /// What a program was sent and sent itself.
 #[derive(Debug, PartialEq)]
-struct Exchanged {
-    code: Option<i32>,
-    received: Vec<u8>,
-    stderr: String,
+pub(crate) struct Exchanged {
+    pub(crate) code: Option<i32>,
+    pub(crate) received: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 /// Runs a command with this stdin to its end.
-fn exchange(command: &mut Command, sent: Vec<u8>) -> Exchanged {
+pub(crate) fn exchange(command: &mut Command, sent: Vec<u8>) -> Exchanged {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -57,7 +57,7 @@ fn exchange(command: &mut Command, sent: Vec<u8>) -> Exchanged {
 }
 
 /// Bytes without repetitions that would hide a swapped chunk.
-fn payload(seed: u64, n_bytes: usize) -> Vec<u8> {
+pub(crate) fn payload(seed: u64, n_bytes: usize) -> Vec<u8> {
     let mut state = seed;
     let words = (0..n_bytes.div_ceil(8)).flat_map(|_| {
         state ^= state << 13;
@@ -68,7 +68,7 @@ fn payload(seed: u64, n_bytes: usize) -> Vec<u8> {
     words.take(n_bytes).collect()
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 

@@ -25,6 +25,14 @@ pub(crate) fn starpoint_with_ulimit(ulimit: &str) -> Command {
     undisturbed(shell)
 }
 
+/// Returns a command that runs the program by way of another one.
+pub(crate) fn starpoint_under(words: &[&str]) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command.arg(env!("CARGO_BIN_EXE_starpoint"));
+    undisturbed(command)
+}
+
 fn undisturbed(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STARPOINT_") {

@@ -13,8 +13,8 @@ use libp2p::{
     futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, future::join_all},
     gossipsub, identify,
     identity::Keypair,
-    kad, noise, ping, relay,
-    swarm::{NetworkBehaviour, SwarmEvent},
+    kad, noise, ping, quic, relay,
+    swarm::{DialError, NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
 use libp2p_websocket_star::{self as websocket_star, Error};
@@ -39,14 +39,24 @@ fn swarm() -> Swarm<Everything> {
     let own = keypair.public().to_peer_id();
     let (star_transport, star) = websocket_star::new(config(), keypair.clone());
     let (relay_transport, relay) = relay::client::new(own);
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default());
-    let transport = star_transport
-        .or_transport(relay_transport)
-        .or_transport(dns::tokio::Transport::system(tcp).unwrap())
+    let noise = noise::Config::new(&keypair).unwrap();
+    let quic = quic::tokio::Transport::new(quic::Config::new(&keypair))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let direct = tcp::tokio::Transport::new(tcp::Config::default())
         .upgrade(upgrade::Version::V1Lazy)
-        .authenticate(noise::Config::new(&keypair).unwrap())
+        .authenticate(noise.clone())
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .or_transport(quic)
+        .map(|either, _| either.into_inner());
+    let transport = star_transport
+        .or_transport(relay_transport)
+        .upgrade(upgrade::Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux::Config::default())
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .or_transport(dns::tokio::Transport::system(direct).unwrap())
+        .map(|either, _| either.into_inner())
         .boxed();
     let gossip_config = gossipsub::ConfigBuilder::default()
         .heartbeat_interval(std::time::Duration::from_millis(100))
@@ -187,60 +197,88 @@ async fn r_trans_25_identify_gossipsub_and_kad_work_over_a_star() {
     star.stop().await;
 }
 
+/// Dials from the first swarm; returns the address of the connection.
+async fn dialed(swarms: &mut [Swarm<Everything>], address: Multiaddr) -> Multiaddr {
+    swarms[0].dial(address.clone()).unwrap();
+    until(swarms, "a connection", |index, _, event| match event {
+        SwarmEvent::ConnectionEstablished { endpoint, .. } if index == 0 => {
+            Some(endpoint.get_remote_address().clone())
+        }
+        SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{address}: {error:?}"),
+        _ => None,
+    })
+    .await
+}
+
+/// Dials from the first swarm, in vain.
+async fn refused(swarms: &mut [Swarm<Everything>], address: Multiaddr) -> DialError {
+    swarms[0].dial(address).unwrap();
+    until(swarms, "a failed dial", |index, _, event| match event {
+        SwarmEvent::OutgoingConnectionError { error, .. } if index == 0 => Some(error),
+        _ => None,
+    })
+    .await
+}
+
+fn is_of_relay(error: &DialError) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = match error {
+        DialError::Transport(errors) => Some(&errors[0].1),
+        _ => None,
+    };
+    while let Some(error) = next {
+        if error.is::<relay::outbound::hop::ConnectError>() {
+            return true;
+        }
+        next = match error.downcast_ref().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn r_trans_26_beside_relay_dns_and_tcp_each_address_reaches_its_own_transport() {
+async fn r_trans_26_beside_relay_dns_tcp_and_quic_each_address_reaches_its_own_transport() {
     let star = star().await;
     let mut swarms = vec![swarm(), swarm()];
-    let [other, _] = [1, 0].map(|index| *swarms[index].local_peer_id());
-    swarms[1].listen_on(star_address(star.port())).unwrap();
-    swarms[1]
-        .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
-        .unwrap();
+    let other = *swarms[1].local_peer_id();
+    let port = star.port();
+    let direct = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"];
+    let homes = direct.map(|address| address.parse().unwrap());
     let mut addresses = Vec::new();
-    until(&mut swarms, "two listeners", |_, _, event| {
+    for home in homes.into_iter().chain([star_address(port)]) {
+        swarms[1].listen_on(home).unwrap();
+    }
+    until(&mut swarms, "three listeners", |_, _, event| {
         if let SwarmEvent::NewListenAddr { address, .. } = event {
-            addresses.push(address);
+            addresses.push(address.to_string());
         }
-        (addresses.len() == 2).then_some(())
+        (addresses.len() == 3).then_some(())
     })
     .await;
-    let is_star = |address: &Multiaddr| address.to_string().contains("p2p-websocket-star");
-    let tcp_address = addresses.iter().find(|a| !is_star(a)).unwrap().clone();
-    let port = star.port();
-    let by_name = format!("/dns4/localhost/tcp/{port}/ws/p2p-websocket-star");
-    for address in [
-        peer_address(port, other),
-        format!("{by_name}/p2p/{other}").parse().unwrap(),
-        format!("{by_name}/p2p-circuit/p2p/{other}")
-            .parse()
-            .unwrap(),
-        tcp_address.clone().with_p2p(other).unwrap(),
-    ] {
-        let expected = address.clone();
-        swarms[0].dial(address).unwrap();
-        let used = until(&mut swarms, "a connection", |index, _, event| match event {
-            SwarmEvent::ConnectionEstablished { endpoint, .. } if index == 0 => {
-                Some(endpoint.get_remote_address().clone())
-            }
-            SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{expected}: {error:?}"),
-            _ => None,
-        })
-        .await;
-        assert_eq!(used, expected);
+    let local = |part| addresses.iter().find(|a| a.contains(part)).unwrap().clone();
+    let tcp = addresses
+        .iter()
+        .find(|a| !a.contains("/ws") && a.contains("/tcp"));
+    let (tcp, quic) = (tcp.unwrap().clone(), local("/quic-v1"));
+    let by_name = |address: &str| address.replace("/ip4/127.0.0.1", "/dns4/localhost");
+    let at_star = star_address(port).to_string();
+    for address in [&at_star, &format!("{at_star}/p2p-circuit"), &tcp, &quic] {
+        for spelled in [address.clone(), by_name(address)] {
+            let expected: Multiaddr = format!("{spelled}/p2p/{other}").parse().unwrap();
+            assert_eq!(dialed(&mut swarms, expected.clone()).await, expected);
+        }
     }
-    let nobody = peer_address(port, PeerId::random());
-    swarms[0].dial(nobody).unwrap();
-    let error = until(
-        &mut swarms,
-        "a failed dial",
-        |index, _, event| match event {
-            SwarmEvent::OutgoingConnectionError { error, .. } if index == 0 => Some(error),
-            _ => None,
-        },
-    )
-    .await;
+
+    let nobody = PeerId::random();
+    let error = refused(&mut swarms, peer_address(port, nobody)).await;
     let errors = crate::peer::star_errors(&error);
     assert!(matches!(errors[..], [Error::PeerNotFound]), "{errors:?}");
+    for relay in [&tcp, &quic] {
+        let address = format!("{relay}/p2p/{other}/p2p-circuit/p2p/{nobody}");
+        let error = refused(&mut swarms, address.parse().unwrap()).await;
+        assert!(is_of_relay(&error), "{error:?}");
+    }
     star.stop().await;
 }
 

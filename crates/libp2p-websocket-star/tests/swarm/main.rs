@@ -16,4 +16,5 @@ mod basics;
 mod compose;
 mod dials;
 mod faults;
+mod requests;
 mod streams;

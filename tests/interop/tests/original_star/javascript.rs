@@ -14,7 +14,7 @@ use crate::{node::Node, patiently, peer::Peer, star::OriginalStar};
 const MIB: usize = 1024 * 1024;
 
 /// Bytes without repetitions that would hide a swapped chunk.
-fn payload(n_bytes: usize) -> Vec<u8> {
+pub(crate) fn payload(n_bytes: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let words = (0..n_bytes.div_ceil(8)).flat_map(|_| {
         state ^= state << 13;
@@ -26,14 +26,18 @@ fn payload(n_bytes: usize) -> Vec<u8> {
 }
 
 /// Returns size and hash as a scenario reports them.
-fn measured(bytes: &[u8]) -> Value {
+pub(crate) fn measured(bytes: &[u8]) -> Value {
     let digest = Sha256::digest(bytes);
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({ "bytes": bytes.len(), "sha256": hex })
 }
 
 /// Starts an original peer that plays a role until the test ends.
-fn original(star: &OriginalStar, kind: &str, role: &str) -> (Running, libp2p::Multiaddr) {
+pub(crate) fn original(
+    star: &OriginalStar,
+    kind: &str,
+    role: &str,
+) -> (Running, libp2p::Multiaddr) {
     let mut scenario = Scenario::at("original-alone", star.url())
         .with("kind", kind)
         .with("role", role)

@@ -6,6 +6,7 @@ mod peer;
 mod star;
 
 mod javascript;
+mod program;
 mod rust;
 
 use std::time::Duration;
