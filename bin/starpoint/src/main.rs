@@ -3,6 +3,7 @@
 //! Results go to stdout, messages to stderr; [`exit`] lists the exit codes.
 
 mod cli;
+mod data_folder;
 mod error;
 mod exit;
 mod log;

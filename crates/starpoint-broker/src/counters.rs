@@ -35,8 +35,6 @@ pub struct Counters {
     pub announcements: u64,
     /// `star-presence` events.
     pub presence_batches: u64,
-    /// Bytes that ended pipes have carried, both ways.
-    pub bytes_piped: u64,
     /// Bytes of chunks handed to their readers.
     pub bytes_relayed: u64,
     /// Times that a connection's reads were paused.

@@ -89,7 +89,7 @@ async fn healthz(State(app): State<App>) -> Response {
 
 async fn metrics_text(State(app): State<App>) -> Response {
     match app.snapshot().await {
-        Some(snapshot) => metrics::render(&snapshot),
+        Some(snapshot) => metrics::render(&snapshot, app.pipes.carried_bytes()),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

@@ -95,7 +95,7 @@ impl Pipes {
         };
         let (tell, verdict) = oneshot::channel();
         if reply.send(Ok(Waiting { pipe, verdict })).is_err() {
-            return broker.pipe_left(pipe, now);
+            return broker.pipe_left(pipe);
         }
         let slot = match side {
             PipeSide::Dialer => 0,

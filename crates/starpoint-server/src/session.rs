@@ -55,7 +55,7 @@ pub(crate) enum Event {
     /// Who waited for the other side of a pipe is gone.
     PipeLeft { pipe: PipeId },
     /// An open pipe is over.
-    PipeEnded { pipe: PipeId, bytes: u64 },
+    PipeEnded { pipe: PipeId },
     /// A client has sent an event.
     Call {
         conn: ConnId,

@@ -158,10 +158,10 @@ impl Star {
             Event::PipeArrived { token, reply } => {
                 self.pipes.arrived(&mut self.broker, token, reply, now);
             }
-            Event::PipeLeft { pipe } => self.broker.pipe_left(pipe, now),
-            Event::PipeEnded { pipe, bytes } => {
+            Event::PipeLeft { pipe } => self.broker.pipe_left(pipe),
+            Event::PipeEnded { pipe } => {
                 self.pipes.ended(pipe);
-                self.broker.pipe_ended(pipe, bytes, now);
+                self.broker.pipe_ended(pipe);
             }
         }
     }
@@ -249,7 +249,7 @@ impl Star {
                 callee,
             } => {
                 if !self.pipes.open(pipe, dialer, callee) {
-                    self.broker.pipe_ended(pipe, 0, Instant::now());
+                    self.broker.pipe_ended(pipe);
                 }
             }
             Command::DropPipe { pipe, refusal } => self.pipes.refuse(pipe, refusal),

@@ -91,6 +91,17 @@ pub enum CallKind {
 }
 
 impl CallKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Join,
+        Self::Leave,
+        Self::Dial,
+        Self::Stream,
+        Self::Peers,
+        Self::Refuse,
+        Self::Unknown,
+    ];
+
     /// Returns the name used in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {

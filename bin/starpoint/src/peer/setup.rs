@@ -1,7 +1,6 @@
 //! From arguments to a node.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,7 +16,7 @@ use libp2p_websocket_star::{
 use starpoint_node::{Config, KeyFile, Keypair, Multiaddr};
 
 use super::args::{OutputArgs, PassingKeyArgs, TrustArgs};
-use crate::{error::Failure, exit::Exit, log};
+use crate::{data_folder, error::Failure, exit::Exit, log};
 
 /// Starts writing messages.
 pub(super) fn messages(args: &OutputArgs) -> Result<(), Failure> {
@@ -47,13 +46,8 @@ pub(super) fn passing_key(args: &PassingKeyArgs) -> Result<Keypair, Failure> {
 }
 
 fn default_key_path() -> Result<PathBuf, Failure> {
-    let absolute = |name: &str| {
-        let path = PathBuf::from(env::var_os(name)?);
-        path.is_absolute().then_some(path)
-    };
-    absolute("XDG_DATA_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".local/share")))
-        .map(|data| data.join("starpoint/key"))
+    data_folder::path()
+        .map(|folder| folder.join("key"))
         .ok_or_else(|| {
             Failure::message(
                 Exit::KEY,

@@ -8,7 +8,7 @@ use clap::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::value::{AnnounceInterval, ListenAddr, MessageSize};
+use super::value::{AnnounceInterval, ByteRate, Grace, ListenAddr, MessageSize};
 use crate::log::{LogFilter, LogFormat};
 
 const AFTER_HELP: &str = "\
@@ -42,7 +42,8 @@ Exit codes:
   3  the configuration file cannot be used, or settings contradict each other
   4  an address cannot be listened on
   5  the certificate or key cannot be used
-  6  a second signal cut the draining short";
+  6  a second signal cut the draining short
+ 13  the star's own key cannot be used";
 
 /// Run a star
 ///
@@ -121,6 +122,19 @@ pub(super) struct Chosen {
     )]
     pub(super) tls_key: Option<PathBuf>,
 
+    /// File with the star's own key, made if missing [default: starpoint/star.key in the data folder]
+    ///
+    /// Native peers know the star by it. The data folder is $XDG_DATA_HOME, or ~/.local/share. If
+    /// the default file cannot be used, the star warns and makes a key for this run only.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STARPOINT_KEY",
+        hide_env_values = true,
+        help_heading = "Peers"
+    )]
+    pub(super) key: Option<PathBuf>,
+
     /// Do not ask peers to prove that an address is theirs [default: false]
     ///
     /// Anybody may then take any address. For closed networks and tests. `--no-challenge=false`
@@ -169,6 +183,18 @@ pub(super) struct Chosen {
     )]
     pub(super) announce_interval: Option<AnnounceInterval>,
 
+    /// Time for which a native peer whose connection breaks counts as present [default: 15s]
+    ///
+    /// 0s to 10m. If it comes back in that time, nobody sees it leave.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "STARPOINT_GRACE",
+        hide_env_values = true,
+        help_heading = "Peers"
+    )]
+    pub(super) grace: Option<Grace>,
+
     /// Most peers that may have joined at once [default: 10000]
     ///
     /// Each peer keeps a file open. The limit on open files is raised as far as the system allows
@@ -194,6 +220,19 @@ pub(super) struct Chosen {
         help_heading = "Limits"
     )]
     pub(super) max_message: Option<MessageSize>,
+
+    /// Bytes a second that a native peer may send through its pipes [default: no limit]
+    ///
+    /// At least 1KiB, shared fairly among the pipes of the peer: bytes, or a whole number of KiB or
+    /// MiB.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "STARPOINT_PIPE_RATE",
+        hide_env_values = true,
+        help_heading = "Limits"
+    )]
+    pub(super) pipe_rate: Option<ByteRate>,
 
     /// Do not serve GET /metrics [default: false]
     #[arg(
@@ -248,11 +287,14 @@ impl Chosen {
             listen: self.listen.or(other.listen),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            key: self.key.or(other.key),
             no_challenge: self.no_challenge.or(other.no_challenge),
             strict_multiaddr: self.strict_multiaddr.or(other.strict_multiaddr),
             announce_interval: self.announce_interval.or(other.announce_interval),
+            grace: self.grace.or(other.grace),
             max_peers: self.max_peers.or(other.max_peers),
             max_message: self.max_message.or(other.max_message),
+            pipe_rate: self.pipe_rate.or(other.pipe_rate),
             no_metrics: self.no_metrics.or(other.no_metrics),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),

@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Chosen, Failure> {
         })?;
     let mut chosen = parse(&text).map_err(|flaw| flaw.in_file(path))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    for file in [&mut chosen.tls_cert, &mut chosen.tls_key] {
+    for file in [&mut chosen.tls_cert, &mut chosen.tls_key, &mut chosen.key] {
         *file = file.take().map(|file: PathBuf| folder.join(file));
     }
     Ok(chosen)
@@ -141,11 +141,14 @@ mod tests {
             listen = ["127.0.0.1:1", "[::1]:2"]
             tls-cert = "cert.pem"
             tls-key = "key.pem"
+            key = "star.key"
             no-challenge = true
             strict-multiaddr = false
             announce-interval = "3s"
+            grace = "1m"
             max-peers = 7
             max-message = "1MiB"
+            pipe-rate = "1MiB"
             no-metrics = true
             log = "debug"
             log-format = "json"

@@ -3,6 +3,7 @@
 mod args;
 mod failure;
 mod file;
+mod key;
 mod open_files;
 mod run;
 mod settings;

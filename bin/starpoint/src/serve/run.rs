@@ -25,10 +25,14 @@ pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
 async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     // Before the first listener: whoever sees its line may signal at once.
     let signals = Signals::catch().map_err(Failure::internal)?;
-    let server = Server::bind(settings.config.clone()).await?;
+    let mut config = settings.config.clone();
+    config.identity = settings.key.load_or_create()?;
+    let star = config.identity.public().to_peer_id();
+    let server = Server::bind(config).await?;
     announce(server.listening());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        %star,
         listeners = server.listening().len(),
         "Star started"
     );

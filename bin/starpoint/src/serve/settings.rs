@@ -9,7 +9,8 @@ use starpoint_wire::AddressRule;
 use super::{
     args::{Chosen, RawArgs},
     file,
-    value::{AnnounceInterval, ListenAddr, MessageSize},
+    key::StarKey,
+    value::{AnnounceInterval, ByteRate, Grace, ListenAddr, MessageSize},
 };
 use crate::{
     error::Failure,
@@ -23,14 +24,16 @@ pub(super) enum Plan {
     /// Print this configuration file.
     PrintConfig(String),
     /// Run a star.
-    Serve(Settings),
+    Serve(Box<Settings>),
 }
 
 /// Settings of a run, complete and checked.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// The star.
+    /// The star; its identity is in `key`.
     pub(super) config: Config,
+    /// Who the star is to native peers.
+    pub(super) key: StarKey,
     /// Which messages are written.
     pub(super) log: LogFilter,
     /// How messages are written.
@@ -48,7 +51,7 @@ impl Plan {
         let from_file = args.config.as_deref().map(file::read).transpose()?;
         let settings = Settings::new(args.chosen.or(from_file.unwrap_or_default()))?;
         if !args.print_config {
-            return Ok(Self::Serve(settings));
+            return Ok(Self::Serve(Box::new(settings)));
         }
         let text = toml::to_string(&settings.to_chosen())
             .context("the settings cannot be written as TOML")
@@ -92,10 +95,18 @@ impl Settings {
                 .max_message
                 .map_or(default.max_message_bytes, MessageSize::get),
             drain_deadline: default.drain_deadline,
+            identity: default.identity,
+            grace: chosen.grace.map_or(default.grace, Grace::get),
+            pipe_rate: chosen.pipe_rate.map(ByteRate::get).or(default.pipe_rate),
         };
         config.validate().map_err(config_failure)?;
+        let key = match chosen.key {
+            Some(path) => StarKey::Named(absolute(&path, "check --key")?),
+            None => StarKey::by_default(),
+        };
         Ok(Self {
             config,
+            key,
             log: chosen.log.unwrap_or_default(),
             log_format: chosen.log_format.unwrap_or_default(),
         })
@@ -109,6 +120,7 @@ impl Settings {
             listen: Some(config.listen.iter().copied().map(ListenAddr).collect()),
             tls_cert: tls.map(|files| files.cert.clone()),
             tls_key: tls.map(|files| files.key.clone()),
+            key: self.key.path().map(Path::to_owned),
             no_challenge: Some(match config.challenge {
                 Challenge::Off => true,
                 Challenge::Required => false,
@@ -118,8 +130,10 @@ impl Settings {
                 AddressRule::AnyMultiaddr => false,
             }),
             announce_interval: Some(AnnounceInterval::new(config.announce_interval)),
+            grace: Some(Grace::new(config.grace)),
             max_peers: Some(config.max_peers),
             max_message: Some(MessageSize::new(config.max_message_bytes)),
+            pipe_rate: config.pipe_rate.map(ByteRate::new),
             no_metrics: Some(match config.metrics {
                 Metrics::Hidden => true,
                 Metrics::Served => false,
@@ -134,12 +148,15 @@ impl Settings {
 pub(super) fn config_failure(error: ConfigError) -> Failure {
     let hint = match error {
         ConfigError::NoListener => "name one: `listen = [\"0.0.0.0:9090\"]`, or leave the key out",
-        ConfigError::AnnounceInterval(_) | ConfigError::MaxMessage(_) | _ => {
-            "`starpoint serve --help` says what each setting takes"
-        }
+        ConfigError::AnnounceInterval(_)
+        | ConfigError::MaxMessage(_)
+        | ConfigError::Grace(_)
+        | _ => "`starpoint serve --help` says what each setting takes",
     };
     Failure::new(Exit::CONFIG, error, hint)
 }
+
+const TLS_HINT: &str = "check --tls-cert and --tls-key";
 
 fn tls_files(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, Failure> {
     let lonely = |given: &str, missing: &str| {
@@ -151,8 +168,8 @@ fn tls_files(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFi
     };
     match (cert, key) {
         (Some(cert), Some(key)) => Ok(Some(TlsFiles {
-            cert: absolute(&cert)?,
-            key: absolute(&key)?,
+            cert: absolute(&cert, TLS_HINT)?,
+            key: absolute(&key, TLS_HINT)?,
         })),
         (None, None) => Ok(None),
         (Some(_), None) => Err(lonely("tls-cert", "tls-key")),
@@ -161,8 +178,8 @@ fn tls_files(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFi
 }
 
 /// Makes a path independent of the folder from which the program was started.
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+fn absolute(path: &Path, hint: &'static str) -> Result<PathBuf, Failure> {
     std::path::absolute(path)
         .with_context(|| format!("`{}` is no path", path.display()))
-        .map_err(|error| Failure::new(Exit::CONFIG, error, "check --tls-cert and --tls-key"))
+        .map_err(|error| Failure::new(Exit::CONFIG, error, hint))
 }

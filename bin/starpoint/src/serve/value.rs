@@ -1,10 +1,13 @@
 //! Values of settings: their text, and the range in which they are accepted.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{
+    fmt, net::SocketAddr, num::NonZeroU64, ops::RangeInclusive, str::FromStr, time::Duration,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use starpoint_server::config::{
-    MAX_ANNOUNCE_INTERVAL, MAX_MAX_MESSAGE_BYTES, MIN_ANNOUNCE_INTERVAL, MIN_MAX_MESSAGE_BYTES,
+    MAX_ANNOUNCE_INTERVAL, MAX_GRACE, MAX_MAX_MESSAGE_BYTES, MIN_ANNOUNCE_INTERVAL,
+    MIN_MAX_MESSAGE_BYTES,
 };
 
 const KIB: u64 = 1024;
@@ -34,149 +37,192 @@ impl TryFrom<String> for ListenAddr {
     }
 }
 
-/// Time between two announcements, [`MIN_ANNOUNCE_INTERVAL`] to
-/// [`MAX_ANNOUNCE_INTERVAL`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub(super) struct AnnounceInterval(Duration);
+/// A setting that is a duration within a range.
+macro_rules! duration_setting {
+    ($(#[$doc:meta])* $name:ident, $range:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub(super) struct $name(Duration);
 
-impl AnnounceInterval {
-    /// Takes the interval of a configuration that is valid already.
-    pub(super) fn new(interval: Duration) -> Self {
-        Self(interval)
-    }
+        impl $name {
+            /// Takes the duration of a configuration that is valid already.
+            pub(super) fn new(duration: Duration) -> Self {
+                Self(duration)
+            }
 
-    pub(super) fn get(self) -> Duration {
-        self.0
-    }
-}
-
-impl FromStr for AnnounceInterval {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let interval =
-            humantime::parse_duration(text).map_err(|_| "not a duration, such as 500ms or 10s")?;
-        if (MIN_ANNOUNCE_INTERVAL..=MAX_ANNOUNCE_INTERVAL).contains(&interval) {
-            return Ok(Self(interval));
+            pub(super) fn get(self) -> Duration {
+                self.0
+            }
         }
-        let (shortest, longest) = (Self(MIN_ANNOUNCE_INTERVAL), Self(MAX_ANNOUNCE_INTERVAL));
-        Err(format!("not between {shortest} and {longest}"))
-    }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                duration_within($range, text).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse().map_err(|error| format!("`{text}` is {error}"))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(setting: $name) -> Self {
+                humantime::format_duration(setting.0).to_string()
+            }
+        }
+    };
 }
 
-impl TryFrom<String> for AnnounceInterval {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map_err(|error| format!("`{text}` is {error}"))
-    }
+duration_setting! {
+    /// Time between two announcements, [`MIN_ANNOUNCE_INTERVAL`] to
+    /// [`MAX_ANNOUNCE_INTERVAL`].
+    AnnounceInterval, MIN_ANNOUNCE_INTERVAL..=MAX_ANNOUNCE_INTERVAL
 }
 
-impl From<AnnounceInterval> for String {
-    fn from(interval: AnnounceInterval) -> Self {
-        interval.to_string()
-    }
+duration_setting! {
+    /// How long a peer without a connection counts as present, up to [`MAX_GRACE`].
+    Grace, Duration::ZERO..=MAX_GRACE
 }
 
-impl fmt::Display for AnnounceInterval {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+fn duration_within(range: RangeInclusive<Duration>, text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|_| "not a duration, such as 500ms or 10s")?;
+    if range.contains(&duration) {
+        return Ok(duration);
     }
+    let [shortest, longest] = [*range.start(), *range.end()].map(humantime::format_duration);
+    Err(format!("not between {shortest} and {longest}"))
 }
 
-/// Largest message in bytes, [`MIN_MAX_MESSAGE_BYTES`] to
-/// [`MAX_MAX_MESSAGE_BYTES`]. Written as `65536`, `64KiB` or `16MiB`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(into = "String")]
-pub(super) struct MessageSize(usize);
+/// A setting that is a number of bytes within a range. Written as `65536`, `64KiB` or
+/// `16MiB`.
+macro_rules! size_setting {
+    ($(#[$doc:meta])* $name:ident, $range:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+        #[serde(into = "String")]
+        pub(super) struct $name(u64);
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                size_within($range, size(text)?).map(Self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(SizeVisitor($range)).map(Self)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(size: $name) -> Self {
+                size_text(size.0)
+            }
+        }
+    };
+}
+
+size_setting! {
+    /// Largest message in bytes, [`MIN_MAX_MESSAGE_BYTES`] to
+    /// [`MAX_MAX_MESSAGE_BYTES`].
+    MessageSize, MIN_MAX_MESSAGE_BYTES as u64..=MAX_MAX_MESSAGE_BYTES as u64
+}
 
 impl MessageSize {
     /// Takes the size of a configuration that is valid already.
     pub(super) fn new(bytes: usize) -> Self {
-        Self(bytes)
+        Self(bytes as u64)
     }
 
     pub(super) fn get(self) -> usize {
-        self.0
-    }
-
-    fn checked(bytes: u64) -> Result<Self, String> {
-        usize::try_from(bytes)
-            .ok()
-            .filter(|bytes| (MIN_MAX_MESSAGE_BYTES..=MAX_MAX_MESSAGE_BYTES).contains(bytes))
-            .map(Self)
-            .ok_or_else(|| {
-                let (least, most) = (Self(MIN_MAX_MESSAGE_BYTES), Self(MAX_MAX_MESSAGE_BYTES));
-                format!("not between {least} and {most}")
-            })
+        usize::try_from(self.0).expect("the largest message is checked")
     }
 }
 
-impl FromStr for MessageSize {
-    type Err = String;
+size_setting! {
+    /// Bytes a second, at least 1 KiB.
+    ByteRate, KIB..=u64::MAX
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let n_digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(n_digits);
-        let factor = match unit.trim_start().to_ascii_lowercase().as_str() {
-            "" | "b" => 1,
-            "kib" => KIB,
-            "mib" => MIB,
-            _ => return Err("not a size: bytes, or a whole number of KiB or MiB".to_owned()),
-        };
-        let number: u64 = number
-            .parse()
-            .map_err(|_| "not a size, such as 65536 or 16MiB")?;
-        Self::checked(number.saturating_mul(factor))
+impl ByteRate {
+    /// Takes the rate of a configuration that is valid already.
+    pub(super) fn new(bytes_per_second: NonZeroU64) -> Self {
+        Self(bytes_per_second.get())
+    }
+
+    pub(super) fn get(self) -> NonZeroU64 {
+        NonZeroU64::new(self.0).expect("the smallest rate is checked")
     }
 }
 
-impl<'de> Deserialize<'de> for MessageSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(MessageSizeVisitor)
+fn size(text: &str) -> Result<u64, &'static str> {
+    let text = text.trim();
+    let n_digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(n_digits);
+    let factor = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kib" => KIB,
+        "mib" => MIB,
+        _ => return Err("not a size: bytes, or a whole number of KiB or MiB"),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "not a size, such as 65536 or 16MiB")?;
+    Ok(number.saturating_mul(factor))
+}
+
+fn size_within(range: RangeInclusive<u64>, bytes: u64) -> Result<u64, String> {
+    if range.contains(&bytes) {
+        return Ok(bytes);
+    }
+    let [least, most] = [*range.start(), *range.end()].map(size_text);
+    Err(match *range.end() {
+        u64::MAX => format!("not at least {least}"),
+        _ => format!("not between {least} and {most}"),
+    })
+}
+
+fn size_text(bytes: u64) -> String {
+    if bytes.is_multiple_of(MIB) {
+        format!("{}MiB", bytes / MIB)
+    } else if bytes.is_multiple_of(KIB) {
+        format!("{}KiB", bytes / KIB)
+    } else {
+        bytes.to_string()
     }
 }
 
-struct MessageSizeVisitor;
+struct SizeVisitor(RangeInclusive<u64>);
 
-impl de::Visitor<'_> for MessageSizeVisitor {
-    type Value = MessageSize;
+impl de::Visitor<'_> for SizeVisitor {
+    type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a size: 65536 or \"16MiB\"")
     }
 
-    fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<MessageSize, E> {
+    fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<u64, E> {
         let size = u64::try_from(bytes)
             .map_err(|_| "not a size, such as 65536 or 16MiB".to_owned())
-            .and_then(MessageSize::checked);
+            .and_then(|bytes| size_within(self.0, bytes));
         size.map_err(|error| E::custom(format!("{bytes} is {error}")))
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<MessageSize, E> {
-        text.parse()
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+        size(text)
+            .map_err(str::to_owned)
+            .and_then(|bytes| size_within(self.0, bytes))
             .map_err(|error| E::custom(format!("`{text}` is {error}")))
-    }
-}
-
-impl From<MessageSize> for String {
-    fn from(size: MessageSize) -> Self {
-        size.to_string()
-    }
-}
-
-impl fmt::Display for MessageSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0 as u64;
-        if bytes.is_multiple_of(MIB) {
-            write!(f, "{}MiB", bytes / MIB)
-        } else if bytes.is_multiple_of(KIB) {
-            write!(f, "{}KiB", bytes / KIB)
-        } else {
-            write!(f, "{bytes}")
-        }
     }
 }
 
@@ -230,11 +276,11 @@ mod tests {
     fn a_size_reads_as_it_prints() {
         for bytes in [65_536, 65_537, 66_560, 16 * 1024 * 1024, 67_108_864] {
             let size = MessageSize(bytes);
-            assert_eq!(size.to_string().parse(), Ok(size));
+            assert_eq!(String::from(size).parse(), Ok(size));
         }
-        assert_eq!(MessageSize(16 * 1024 * 1024).to_string(), "16MiB");
-        assert_eq!(MessageSize(66_560).to_string(), "65KiB");
-        assert_eq!(MessageSize(65_537).to_string(), "65537");
+        assert_eq!(size_text(16 * 1024 * 1024), "16MiB");
+        assert_eq!(size_text(66_560), "65KiB");
+        assert_eq!(size_text(65_537), "65537");
     }
 
     #[test]
@@ -248,6 +294,23 @@ mod tests {
         }
         for text in ["", "10", "soon", "-1s"] {
             assert!(parsed(text).unwrap_err().starts_with("not a duration"));
+        }
+    }
+
+    #[test]
+    fn a_grace_period_may_be_nothing() {
+        let parsed = |text: &str| text.parse::<Grace>();
+        assert_eq!(parsed("0s").unwrap().get(), Duration::ZERO);
+        assert_eq!(parsed("10m").unwrap().get(), MAX_GRACE);
+        assert_eq!(parsed("601s").unwrap_err(), "not between 0s and 10m");
+    }
+
+    #[test]
+    fn a_rate_is_at_least_a_kibibyte() {
+        assert_eq!("1KiB".parse::<ByteRate>().unwrap().get().get(), 1024);
+        for text in ["0", "1023"] {
+            let error = text.parse::<ByteRate>().unwrap_err();
+            assert_eq!(error, "not at least 1KiB", "{text}");
         }
     }
 

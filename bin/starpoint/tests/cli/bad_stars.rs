@@ -133,7 +133,8 @@ fn star_dies(raw: &[&str]) {
     for part in received.chunks(MIB) {
         assert!(part == &chunk[..part.len()], "{} bytes", received.len());
     }
-    let stderr = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let stderr = std::io::read_to_string(stderr).expect("stderr is text");
     assert!(stderr.contains("\nerror: connection broken"), "{stderr}");
 
     assert!(echo.stdout_line().starts_with("connected "));

@@ -194,7 +194,6 @@ impl Offer {
 }
 
 /// Returns why a pipe could not be opened when no star said so.
-#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows")]
 pub(crate) fn pipe_error(error: PipeError) -> Error {
     use starpoint_sio::{ConnectError, OpenError};
     let connect = match error {

@@ -183,13 +183,12 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Whoever had opened a side of a pipe that waits has gone: the dial is over.
-    pub fn pipe_left(&mut self, pipe: PipeId, _now: Instant) {
+    pub fn pipe_left(&mut self, pipe: PipeId) {
         self.give_up_pipe(pipe, Refusal::PeerGone);
     }
 
-    /// An open pipe has ended, by whatever cause, having carried so many bytes.
-    pub fn pipe_ended(&mut self, pipe: PipeId, bytes: u64, _now: Instant) {
-        self.counters.bytes_piped += bytes;
+    /// An open pipe has ended, by whatever cause.
+    pub fn pipe_ended(&mut self, pipe: PipeId) {
         if let Some(pipe) = self.pipes.get(pipe)
             && matches!(pipe.phase, Phase::Asking(_))
         {

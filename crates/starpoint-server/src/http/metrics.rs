@@ -19,9 +19,14 @@ use crate::star::Snapshot;
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Renders the metrics of one moment.
-pub(super) fn render(snapshot: &Snapshot) -> Response {
+///
+/// `bytes_piped` is what all pipes have carried so far.
+pub(super) fn render(snapshot: &Snapshot, bytes_piped: u64) -> Response {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(StarCollector(snapshot.clone())));
+    registry.register_collector(Box::new(StarCollector {
+        snapshot: snapshot.clone(),
+        bytes_piped,
+    }));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response(),
@@ -34,7 +39,10 @@ pub(super) fn render(snapshot: &Snapshot) -> Response {
 
 /// Turns a snapshot into metrics.
 #[derive(Debug)]
-struct StarCollector(Snapshot);
+struct StarCollector {
+    snapshot: Snapshot,
+    bytes_piped: u64,
+}
 
 impl Collector for StarCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -57,7 +65,7 @@ impl StarCollector {
     /// Names and meanings of the original server. It has counters whose names do
     /// not end in `_total`; those go out as gauges to keep the names.
     fn historic(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (counters, gauges) = (&self.0.counters, &self.0.gauges);
+        let (counters, gauges) = (&self.snapshot.counters, &self.snapshot.gauges);
         gauge(
             encoder,
             "rendezvous_peers",
@@ -96,7 +104,7 @@ impl StarCollector {
     }
 
     fn outcomes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let counters = &self.0.counters;
+        let counters = &self.snapshot.counters;
         let by_star = counters.dials_failed - counters.dials_refused_by_peer;
         let name = "starpoint_dials";
         let outcomes = [
@@ -123,14 +131,7 @@ impl StarCollector {
         });
         let help = "Streams ended by the star, by code";
         counters_by(encoder, "starpoint_stream_cuts", help, "code", cuts)?;
-        let kinds = [
-            CallKind::Join,
-            CallKind::Leave,
-            CallKind::Dial,
-            CallKind::Stream,
-            CallKind::Unknown,
-        ];
-        let malformed = kinds.map(|kind| {
+        let malformed = CallKind::ALL.map(|kind| {
             let count = counters.malformed.get(&kind).copied();
             (kind.as_str(), count.unwrap_or_default())
         });
@@ -157,7 +158,7 @@ impl StarCollector {
     }
 
     fn flow(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (counters, gauges) = (&self.0.counters, &self.0.gauges);
+        let (counters, gauges) = (&self.snapshot.counters, &self.snapshot.gauges);
         let totals = [
             (
                 "starpoint_relayed_bytes",
@@ -165,9 +166,19 @@ impl StarCollector {
                 counters.bytes_relayed,
             ),
             (
+                "starpoint_piped_bytes",
+                "Bytes carried by pipes",
+                self.bytes_piped,
+            ),
+            (
                 "starpoint_announcements",
                 "Announcements of a peer to another",
                 counters.announcements,
+            ),
+            (
+                "starpoint_presence_batches",
+                "Batches of presence sent to native peers",
+                counters.presence_batches,
             ),
             (
                 "starpoint_read_pauses",
@@ -190,6 +201,7 @@ impl StarCollector {
                 "Streams that have not ended",
                 gauges.streams,
             ),
+            ("starpoint_pipes_open", "Open pipes", gauges.pipes),
             (
                 "starpoint_queued_bytes",
                 "Bytes that wait for a reader",

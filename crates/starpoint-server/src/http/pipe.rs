@@ -69,7 +69,6 @@ async fn wait(app: &App, token: Option<PipeToken>) -> Result<OpenTurn, Refusal> 
             Ended {
                 events: app.registry.events(),
                 pipe: guard.pipe,
-                bytes: 0,
             },
         ),
         Turn::Follow(hand_over) => OpenTurn::Follow(hand_over),
@@ -96,14 +95,12 @@ impl Drop for Guard {
 struct Ended {
     events: mpsc::UnboundedSender<Event>,
     pipe: PipeId,
-    bytes: u64,
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        let (pipe, bytes) = (self.pipe, self.bytes);
         // The star's task ends after every connection.
-        let _ = self.events.send(Event::PipeEnded { pipe, bytes });
+        let _ = self.events.send(Event::PipeEnded { pipe: self.pipe });
     }
 }
 
@@ -128,7 +125,7 @@ impl Side {
         match self.turn {
             // Who leads may have gone, and the connection goes with it.
             OpenTurn::Follow(hand_over) => drop(hand_over.send(own)),
-            OpenTurn::Lead(lead, mut ended) => {
+            OpenTurn::Lead(lead, _ended) => {
                 let other = tokio::time::timeout(UPGRADE_DEADLINE, lead.other).await;
                 let Ok(Ok(other)) = other else {
                     tracing::debug!("Other side of a pipe not handed over");
@@ -137,7 +134,6 @@ impl Side {
                 let (own, other) = (TokioIo::new(own), TokioIo::new(other));
                 let settings = self.shop.settings(lead.dialer, lead.callee);
                 let report = pipe::relay(own, other, &settings, lead.cut).await;
-                ended.bytes = report.bytes_a + report.bytes_b;
                 tracing::debug!(?report, "Pipe ended");
             }
         }

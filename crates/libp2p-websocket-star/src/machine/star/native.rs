@@ -411,6 +411,10 @@ impl Star {
 }
 
 /// Returns the error that a refused dial is.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the two that have an error of their own"
+)]
 fn dial_error(refusal: Refusal) -> Error {
     match refusal {
         Refusal::PeerNotFound => Error::PeerNotFound,
