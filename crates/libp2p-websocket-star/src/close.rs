@@ -19,14 +19,16 @@ type Reply = oneshot::Sender<Result<(), CutShort>>;
 #[derive(Clone, Debug)]
 pub struct Closer(pub(crate) mpsc::Sender<CloseRequest>);
 
-/// Stars that were cut off, because they were not left within the deadline: a
-/// stream was still held, or the star did not take what was sent. What was on its
-/// way may be lost.
+/// What was cut off, because it had not ended within the deadline: a stream was
+/// still held, or the star did not take what was sent. What was on its way may be
+/// lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{n_stars} stars were not left in time")]
+#[error("{n_stars} stars and {n_pipes} pipes were not left in time")]
 pub struct CutShort {
-    /// How many.
+    /// Connections to stars, with all the streams they share.
     pub n_stars: usize,
+    /// Streams with a connection of their own.
+    pub n_pipes: usize,
 }
 
 /// Somebody wants the end.
@@ -41,7 +43,7 @@ impl Closer {
     ///
     /// From now on nothing is dialed and nothing listened on; each listener
     /// closes. A star is left when the last stream through it is dropped, all
-    /// that was written before is sent, and its WebSocket is closed. So close the
+    /// that was written before is sent, and its WebSockets are closed. So close the
     /// connections of the swarm first. After `deadline` the rest is cut off; of
     /// several calls the first one's holds.
     ///
@@ -81,16 +83,16 @@ impl Closing {
         self.replies.push(reply);
     }
 
-    /// Answers once no star is left; ready when the rest has to be cut off.
-    pub(crate) fn poll(&mut self, n_stars: usize, cx: &mut Context<'_>) -> Poll<()> {
-        if n_stars == 0 {
+    /// Answers once nothing is left; ready when the rest has to be cut off.
+    pub(crate) fn poll(&mut self, left: CutShort, cx: &mut Context<'_>) -> Poll<()> {
+        if left.n_stars == 0 && left.n_pipes == 0 {
             self.answer(Ok(()));
             return Poll::Pending;
         }
         if self.deadline.poll_unpin(cx).is_pending() {
             return Poll::Pending;
         }
-        self.answer(Err(CutShort { n_stars }));
+        self.answer(Err(left));
         Poll::Ready(())
     }
 

@@ -183,6 +183,7 @@ pub fn new(config: Config, keypair: Keypair) -> (Transport, Behaviour) {
         own,
         gauges: Gauges::default(),
         external: context::ExternalAddresses::default(),
+        pipes: net::OpenPipes::default(),
     });
     let (gauges, external) = (shop.gauges.clone(), shop.external.clone());
     let transport = Transport::new(shop, to_behaviour);

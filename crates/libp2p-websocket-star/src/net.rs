@@ -4,6 +4,7 @@ mod accept;
 mod alarm;
 mod bell;
 mod driver;
+mod held;
 mod pipes;
 mod relayed;
 mod session;
@@ -13,4 +14,5 @@ pub use accept::Accept;
 pub use stream::Stream;
 
 pub(crate) use driver::{Dial, Driver, DriverId, Notice, Outlets, Report};
+pub(crate) use held::{Finishing, OpenPipes};
 pub(crate) use session::DialReply;

@@ -22,12 +22,12 @@ use libp2p_identity::PeerId;
 use starpoint_wire::StarAddress;
 
 use crate::{
-    close::{CloseRequest, Closer, Closing},
+    close::{CloseRequest, Closer, Closing, CutShort},
     context::Context,
     error::{Error, Failure},
     gauges::Gauges,
     machine::star::Purpose,
-    net::{Accept, Dial, DialReply, Driver, DriverId, Notice, Outlets, Report, Stream},
+    net::{Accept, Dial, DialReply, Driver, DriverId, Finishing, Notice, Outlets, Report, Stream},
 };
 
 /// Reports and dials that wait for the transport to be polled, besides one for
@@ -52,6 +52,7 @@ pub struct Transport {
     closes: Channel<CloseRequest>,
     /// Since somebody wanted the end.
     closing: Option<Closing>,
+    finishing: Finishing,
     notices: mpsc::Sender<Notice>,
     events: VecDeque<TransportEvent<Accept, Failure>>,
     waker: Option<Waker>,
@@ -79,6 +80,8 @@ struct Listener {
 
 impl Transport {
     pub(crate) fn new(shop: Arc<Context>, notices: mpsc::Sender<Notice>) -> Self {
+        let timers = Arc::clone(&shop.config.timers);
+        let finishing = Finishing::new(shop.pipes.clone(), timers);
         Self {
             shop,
             stars: BTreeMap::new(),
@@ -90,6 +93,7 @@ impl Transport {
             reports: mpsc::channel(QUEUE_LENGTH),
             closes: mpsc::channel(0),
             closing: None,
+            finishing,
             notices,
             events: VecDeque::new(),
             waker: None,
@@ -381,10 +385,16 @@ impl libp2p_core::Transport for Transport {
                 this.close(request);
                 continue;
             }
-            if let Some(closing) = &mut this.closing
-                && closing.poll(this.drivers.len(), cx).is_ready()
-            {
-                this.drivers.clear();
+            this.finishing.poll(cx);
+            if let Some(closing) = &mut this.closing {
+                let left = CutShort {
+                    n_stars: this.drivers.len(),
+                    n_pipes: this.finishing.n_pipes(),
+                };
+                if closing.poll(left, cx).is_ready() {
+                    this.drivers.clear();
+                    this.finishing.cut();
+                }
             }
             this.waker = Some(cx.waker().clone());
             return Poll::Pending;

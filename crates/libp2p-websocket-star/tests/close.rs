@@ -16,7 +16,9 @@ use libp2p::{
     futures::{AsyncReadExt as _, AsyncWriteExt as _, future::poll_fn},
     identity::Keypair,
 };
-use libp2p_websocket_star::{self as websocket_star, Config, CutShort, Error, Stream, Transport};
+use libp2p_websocket_star::{
+    self as websocket_star, Config, CutShort, Error, Profile, Stream, Transport,
+};
 use starpoint_test_support::{Star, within};
 
 const N_BYTES: usize = 300_000;
@@ -91,6 +93,21 @@ fn star_address(star: &Star) -> Multiaddr {
     text.parse().expect("it is an address")
 }
 
+/// Settings for streams by pipes and for those that share a connection, with an
+/// executor and without.
+fn configs() -> [Config; 4] {
+    let legacy = |config| Config {
+        profile: Profile::Legacy,
+        ..config
+    };
+    [
+        Config::default(),
+        spawning(),
+        legacy(Config::default()),
+        legacy(spawning()),
+    ]
+}
+
 fn spawning() -> Config {
     let executor: fn(Pin<Box<dyn Future<Output = ()> + Send>>) = |task| {
         tokio::spawn(task);
@@ -137,7 +154,7 @@ async fn read_one(mut home: Driven) -> std::io::Result<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_trans_27_what_was_closed_has_arrived_when_the_transport_is_closed() {
     let star = Star::with_args([]);
-    for config in [Config::default(), spawning()] {
+    for config in configs() {
         let (home, address) = home(&star).await;
         let reading = tokio::spawn(read_one(home));
         let mut dialer = Driven::new(config);
@@ -191,14 +208,14 @@ async fn r_trans_27_a_closed_transport_leaves_its_homes_and_begins_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_trans_27_a_stream_that_is_held_is_cut_off_at_the_deadline() {
     let star = Star::with_args([]);
-    for config in [Config::default(), spawning()] {
+    for config in configs() {
         let (home, address) = home(&star).await;
         let reading = tokio::spawn(read_one(home));
         let mut dialer = Driven::new(config);
         let gauges = dialer.transport.gauges();
         let mut stream = dialer.dial(&address).await.unwrap();
         let cut = dialer.close(SOON).await.unwrap_err();
-        assert_eq!(cut, CutShort { n_stars: 1 });
+        assert_eq!(cut.n_stars + cut.n_pipes, 1, "{cut:?}");
         within("the end of the driver", async {
             while gauges.stars() > 0 {
                 tokio::task::yield_now().await;

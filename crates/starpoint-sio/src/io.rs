@@ -4,7 +4,10 @@
 //! A native program takes all three from the feature `native`. A browser has
 //! its own WebSocket and timers; they fit behind the same three traits.
 
-use std::task::{Context, Poll};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -130,17 +133,23 @@ pub trait Connector: Send + Sync + 'static {
 ///   [`io::ErrorKind::ConnectionReset`](std::io::ErrorKind::ConnectionReset), and
 ///   [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) when the remote
 ///   or the star was lost; what arrived before is read first.
-/// * Writes wait in the pipe until it is flushed, at most 64 KiB.
+/// * A write is sent at once if the connection takes it; else it waits, with at
+///   most 64 KiB, until the pipe is polled again.
 /// * Closing ends the own direction and flushes; reading goes on.
 /// * Dropping it before both directions have ended resets it: what was not
-///   flushed is lost, and the remote reads an error.
+///   flushed is lost, and the remote reads an error. [`Pipe::poll_finish`] does the
+///   same in good order, so that what was flushed before is not lost with it.
 ///
 /// The star drops who is silent for 90 s; a pipe answers for itself only while it
 /// is polled, for reading or for writing. Both halves may be polled by different
 /// tasks.
-pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<P: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> Pipe for P {}
+pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Ends the pipe for good and waits until the star knows; it is of no more use
+    /// then. Ready also when the pipe is lost.
+    ///
+    /// Sets no deadline: the caller drops the pipe when it has waited long enough.
+    fn poll_finish(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+}
 
 /// A monotonic clock and its alarms.
 pub trait Timers: Send + Sync + 'static {

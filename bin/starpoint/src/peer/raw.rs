@@ -88,7 +88,11 @@ impl Driven {
             closed.as_mut().poll(cx)
         });
         if let Err(cut) = closed.await {
-            tracing::warn!(n_stars = cut.n_stars, "Not all that was sent has left");
+            tracing::warn!(
+                n_stars = cut.n_stars,
+                n_pipes = cut.n_pipes,
+                "Not all that was sent has left"
+            );
         }
     }
 }

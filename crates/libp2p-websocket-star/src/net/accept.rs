@@ -8,9 +8,9 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use starpoint_sio::Pipe;
 
 use super::{
+    held::HeldPipe,
     pipes::Offer,
     relayed::{Shared, User},
     stream::Stream,
@@ -30,7 +30,7 @@ enum State {
     /// By the legacy profile.
     Relayed(Arc<Shared>, Counted),
     Offered(Arc<Offer>, Counted),
-    Opening(BoxFuture<'static, Result<Box<dyn Pipe>, Error>>, Counted),
+    Opening(BoxFuture<'static, Result<HeldPipe, Error>>, Counted),
     Done,
 }
 

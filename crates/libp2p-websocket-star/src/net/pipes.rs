@@ -19,7 +19,7 @@ use starpoint_wire::{
     native::{PIPE_PATH, PipeToken},
 };
 
-use super::bell::lock;
+use super::{bell::lock, held::HeldPipe};
 use crate::{
     context::Context as Shop,
     error::{Error, Stage},
@@ -171,7 +171,7 @@ impl Offer {
     }
 
     /// Opens the own side; `None` when it is too late.
-    pub(crate) fn accept(&self) -> Option<BoxFuture<'static, Result<Box<dyn Pipe>, Error>>> {
+    pub(crate) fn accept(&self) -> Option<BoxFuture<'static, Result<HeldPipe, Error>>> {
         if !self.decide(Note::Accepted(self.token)) {
             return None;
         }
@@ -182,7 +182,7 @@ impl Offer {
             let late = timers.sleep_until(timers.now() + shop.config.dial_deadline);
             let connect = shop.config.connector.connect_pipe(&url);
             match select(connect, late).await {
-                Either::Left((Ok(pipe), _)) => Ok(pipe),
+                Either::Left((Ok(pipe), _)) => Ok(shop.pipes.hold(pipe)),
                 // Who dialed has given up, or the star has.
                 Either::Left((Err(PipeError::Refused { .. }), _)) => Err(Error::InboundGone),
                 Either::Left((Err(error), _)) => Err(pipe_error(error)),

@@ -401,7 +401,10 @@ impl Session {
 
     fn pipe_opened(&mut self, dial: &DialId, result: Result<Box<dyn Pipe>, PipeError>) {
         let result = match result {
-            Ok(pipe) => Ok(Stream::pipe(pipe, self.shop.gauges.count(Gauge::Stream))),
+            Ok(pipe) => {
+                let counted = self.shop.gauges.count(Gauge::Stream);
+                Ok(Stream::pipe(self.shop.pipes.hold(pipe), counted))
+            }
             // The star says why on the connection that it was asked on, or will.
             Err(PipeError::Refused { code, .. }) if !code.is_empty() => return,
             Err(error) => Err(pipe_error(error)),

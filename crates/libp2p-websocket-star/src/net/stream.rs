@@ -7,17 +7,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::io::{AsyncRead, AsyncWrite};
-use starpoint_sio::Pipe;
-
-use super::relayed::{Relayed, Shared};
+use super::{
+    held::HeldPipe,
+    relayed::{Relayed, Shared},
+};
 use crate::gauges::Counted;
+use futures_util::io::{AsyncRead, AsyncWrite};
 
 /// A connection to a peer by way of a star: plain bytes, to be encrypted by
 /// Noise or TLS above.
 ///
 /// * At a star of the native profile it is a *pipe*, with a WebSocket of its own:
-///   it waits for nobody but its own reader, and outlives the connection to the
+///   it waits for nobody but its own reader, and outlives that connection to the
 ///   star. At another star, or with a peer that speaks the legacy profile only, it
 ///   shares that connection with all others.
 /// * Writing is pending while [`Config::stream_buffer_bytes`], or 64 KiB of a pipe,
@@ -40,7 +41,7 @@ pub struct Stream {
 
 enum Way {
     Relayed(Relayed),
-    Pipe(Box<dyn Pipe>),
+    Pipe(HeldPipe),
 }
 
 impl Stream {
@@ -51,7 +52,7 @@ impl Stream {
         }
     }
 
-    pub(crate) fn pipe(pipe: Box<dyn Pipe>, counted: Counted) -> Self {
+    pub(crate) fn pipe(pipe: HeldPipe, counted: Counted) -> Self {
         Self {
             way: Way::Pipe(pipe),
             _counted: counted,

@@ -12,7 +12,9 @@ use starpoint_test_support::{Signal, Star, StarOptions, within};
 
 use crate::{
     node::{News, Node, connected},
-    peer::{BehaviourEvent, Event, Peer, config, peer_address, star, star_address, star_with},
+    peer::{
+        BehaviourEvent, Event, Peer, config, peer_address, profiles, star, star_address, star_with,
+    },
 };
 
 /// A port that was free a moment ago.
@@ -65,38 +67,40 @@ async fn r_trans_3_a_home_that_is_down_at_start_comes_up_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_trans_18_a_star_killed_in_mid_transfer_comes_back() {
-    let star = star().await;
-    let port = star.port();
-    let (dialer, mut there, mut listener, mut here) = connected(port).await;
-    let own = peer_address(port, listener.id);
-    let writer = tokio::spawn(async move {
-        let chunk = vec![7; 64 * 1024];
-        loop {
-            if let Err(error) = there.write_all(&chunk).await {
-                return error;
+    for config in profiles() {
+        let star = star().await;
+        let port = star.port();
+        let (dialer, mut there, mut listener, mut here) = connected(port, &config).await;
+        let own = peer_address(port, listener.id);
+        let writer = tokio::spawn(async move {
+            let chunk = vec![7; 64 * 1024];
+            loop {
+                if let Err(error) = there.write_all(&chunk).await {
+                    return error;
+                }
             }
-        }
-    });
-    let mut start = vec![0; 1024 * 1024];
-    within("a start", here.read_exact(&mut start))
-        .await
-        .unwrap();
-    kill(star).await;
-    within("end of the writer", writer).await.unwrap();
-    let mut rest = Vec::new();
-    let end = within("end of the reader", here.read_to_end(&mut rest)).await;
-    assert!(end.is_err(), "{} bytes and a clean end", rest.len());
-    listener.until(&News::AddressExpired(own.clone())).await;
-    let star = star_at(port).await;
-    listener.until(&News::NewAddress(own.clone())).await;
-    let mut there = dialer.dial(own).await.expect("the next dial works");
-    there.write_all(b"again").await.unwrap();
-    there.close().await.unwrap();
-    let mut again = Vec::new();
-    let mut here = listener.accept().await;
-    within("bytes", here.read_to_end(&mut again)).await.unwrap();
-    assert_eq!(again, b"again");
-    star.stop().await;
+        });
+        let mut start = vec![0; 1024 * 1024];
+        within("a start", here.read_exact(&mut start))
+            .await
+            .unwrap();
+        kill(star).await;
+        within("end of the writer", writer).await.unwrap();
+        let mut rest = Vec::new();
+        let end = within("end of the reader", here.read_to_end(&mut rest)).await;
+        assert!(end.is_err(), "{} bytes and a clean end", rest.len());
+        listener.until(&News::AddressExpired(own.clone())).await;
+        let star = star_at(port).await;
+        listener.until(&News::NewAddress(own.clone())).await;
+        let mut there = dialer.dial(own).await.expect("the next dial works");
+        there.write_all(b"again").await.unwrap();
+        there.close().await.unwrap();
+        let mut again = Vec::new();
+        let mut here = listener.accept().await;
+        within("bytes", here.read_to_end(&mut again)).await.unwrap();
+        assert_eq!(again, b"again");
+        star.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,18 +201,20 @@ async fn r_trans_7_two_processes_with_one_key_do_not_fight() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_trans_7_streams_outlive_a_takeover() {
-    let star = star().await;
-    let (mut dialer, mut there, _listener, mut here) = connected(star.port()).await;
-    let twin = dialer.twin(star.port()).await;
-    let own = peer_address(star.port(), dialer.id);
-    dialer.until(&News::AddressExpired(own)).await;
-    there.write_all(b"still").await.unwrap();
-    there.close().await.unwrap();
-    let mut still = Vec::new();
-    within("bytes", here.read_to_end(&mut still)).await.unwrap();
-    assert_eq!(still, b"still");
-    twin.stop().await;
-    star.stop().await;
+    for config in profiles() {
+        let star = star().await;
+        let (mut dialer, mut there, _listener, mut here) = connected(star.port(), &config).await;
+        let twin = dialer.twin(star.port()).await;
+        let own = peer_address(star.port(), dialer.id);
+        dialer.until(&News::AddressExpired(own)).await;
+        there.write_all(b"still").await.unwrap();
+        there.close().await.unwrap();
+        let mut still = Vec::new();
+        within("bytes", here.read_to_end(&mut still)).await.unwrap();
+        assert_eq!(still, b"still");
+        twin.stop().await;
+        star.stop().await;
+    }
 }
 
 /// Moves the time of day only where a test has asked for it.

@@ -209,9 +209,9 @@ fn dial(
 }
 
 /// Two nodes at a star, and a stream between them: the dialer's side first.
-pub(crate) async fn connected(port: u16) -> (Node, Stream, Node, Stream) {
-    let dialer = Node::at(port).await;
-    let mut listener = Node::at(port).await;
+pub(crate) async fn connected(port: u16, config: &Config) -> (Node, Stream, Node, Stream) {
+    let dialer = Node::at_with(port, config.clone()).await;
+    let mut listener = Node::at_with(port, config.clone()).await;
     let there = dialer
         .dial(peer_address(port, listener.id))
         .await

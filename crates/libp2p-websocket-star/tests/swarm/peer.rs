@@ -15,7 +15,7 @@ use libp2p::{
     swarm::{DialError, NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
     yamux,
 };
-use libp2p_websocket_star::{self as websocket_star, Config, Error, Gauges};
+use libp2p_websocket_star::{self as websocket_star, Config, Error, Gauges, Profile};
 use starpoint_test_support::{DEADLINE, Star, StarOptions, within};
 
 #[derive(NetworkBehaviour)]
@@ -39,6 +39,15 @@ pub(crate) fn config() -> Config {
         backoff_cap: Duration::from_millis(200),
         ..Config::default()
     }
+}
+
+/// Returns [`config`] for streams by pipes, and for those that share a connection.
+pub(crate) fn profiles() -> [Config; 2] {
+    let legacy = Config {
+        profile: Profile::Legacy,
+        ..config()
+    };
+    [config(), legacy]
 }
 
 /// Starts a star with default options.

@@ -1,9 +1,14 @@
 //! Pipes, against a server that speaks WebSocket by another library.
 
-use std::{future::Future, io, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    time::Duration,
+};
 
 use futures_util::{
-    SinkExt as _, StreamExt as _,
+    FutureExt as _, SinkExt as _, StreamExt as _,
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
 use starpoint_sio::{
@@ -189,14 +194,38 @@ async fn r_pipe_15_what_follows_the_head_is_not_lost() {
 }
 
 #[tokio::test]
-async fn r_pipe_16_writes_are_joined_until_they_are_flushed() {
+async fn r_pipe_16_a_write_goes_out_without_a_flush() {
     let (mut star, mut pipe) = open().await;
-    for byte in 0..100u8 {
-        pipe.write_all(&[byte]).await.unwrap();
-    }
-    pipe.flush().await.unwrap();
+    pipe.write_all(b"now").await.unwrap();
     let message = in_time(star.next()).await.unwrap().unwrap();
-    assert_eq!(message.into_data(), (0..100).collect::<Vec<u8>>());
+    assert_eq!(message.into_data(), &b"now"[..]);
+}
+
+#[tokio::test]
+async fn r_pipe_16_writes_that_wait_are_joined_and_bounded() {
+    let (mut star, mut pipe) = open().await;
+    let mut n_bytes = 0;
+    let mut n_writes = 0;
+    // Small writes, far more than the sockets hold, until nothing is taken.
+    while let Some(n) = pipe.write(&[7; 1000]).now_or_never() {
+        n_bytes += n.unwrap();
+        n_writes += 1;
+        assert!(n_bytes < 64 * 1024 * 1024, "nothing holds the writer back");
+    }
+    let flush = async {
+        pipe.close().await.unwrap();
+    };
+    let read = async {
+        let mut sizes = Vec::new();
+        while let Message::Binary(bytes) = star.next().await.unwrap().unwrap() {
+            sizes.push(bytes.len());
+        }
+        sizes
+    };
+    let ((), sizes) = in_time(async { tokio::join!(flush, read) }).await;
+    assert_eq!(sizes.iter().sum::<usize>(), n_bytes);
+    assert!(sizes.len() < n_writes, "{} frames", sizes.len());
+    assert!(sizes.iter().all(|size| *size <= 64 * 1024));
 }
 
 #[tokio::test]
@@ -296,14 +325,37 @@ async fn r_pipe_17_a_writer_hears_of_a_reset() {
 #[tokio::test]
 async fn r_pipe_18_a_pipe_that_is_dropped_is_reset() {
     let (mut star, mut pipe) = open().await;
-    pipe.write_all(b"flushed").await.unwrap();
-    pipe.flush().await.unwrap();
-    pipe.write_all(b"not flushed").await.unwrap();
+    pipe.write_all(b"written").await.unwrap();
     drop(pipe);
     let mut data = Vec::new();
     let message = in_time(next_past_data(&mut star, &mut data)).await;
     assert_eq!(message, Some(close(4000)));
-    assert_eq!(data, b"flushed");
+    assert_eq!(data, b"written");
+}
+
+#[tokio::test]
+async fn r_pipe_18_a_pipe_that_is_finished_waits_until_the_star_has_everything() {
+    let (mut star, mut pipe) = open().await;
+    // Nobody reads this: a socket that is just dropped would destroy what was sent.
+    star.send(Message::binary(pattern(10_000))).await.unwrap();
+    let sent = pattern(3_000_000);
+    let finish = async {
+        pipe.write_all(&sent).await.unwrap();
+        pipe.close().await.unwrap();
+        poll_fn(|cx| Pin::new(&mut *pipe).poll_finish(cx)).await;
+    };
+    let read = async {
+        let mut data = Vec::new();
+        let end = next_past_data(&mut star, &mut data).await;
+        assert_eq!(end, Some(Message::text("end")));
+        let message = next_past_data(&mut star, &mut data).await;
+        assert_eq!(message, Some(close(4000)));
+        // Its answer, which the library has queued, goes out with this.
+        assert!(star.next().await.is_none_or(|end| end.is_err()));
+        data
+    };
+    let ((), data) = in_time(async { tokio::join!(finish, read) }).await;
+    assert!(data == sent, "{} bytes", data.len());
 }
 
 #[tokio::test]

@@ -107,6 +107,12 @@ impl Reader {
         n
     }
 
+    /// Forgets the data that was not taken.
+    pub(super) fn discard(&mut self, buffers: &Buffers) {
+        self.data = self.data.end..self.data.end;
+        self.release(buffers);
+    }
+
     /// Decodes up to the next item, and reads for it when nothing waits. Not to
     /// be called while there is data, or nothing more can come.
     pub(super) fn poll_advance<S: AsyncRead + Unpin>(

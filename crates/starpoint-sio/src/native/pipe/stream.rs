@@ -17,6 +17,7 @@ use super::{
     waker::Wakers,
     writer::Writer,
 };
+use crate::io::Pipe;
 
 /// A pipe over a TCP or TLS stream.
 pub(super) struct NativePipe<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> {
@@ -24,6 +25,7 @@ pub(super) struct NativePipe<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + U
     reader: Reader,
     writer: Writer,
     writing: Writing,
+    is_closed: bool,
     wakers: Wakers,
     buffers: Arc<Buffers>,
 }
@@ -46,6 +48,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> NativePipe<S> {
             reader: Reader::new(&follows, &buffers),
             writer: Writer::new(RandomState::new().build_hasher().finish()),
             writing: Writing::Open,
+            is_closed: false,
             wakers: Wakers::new(),
             buffers,
         }
@@ -119,6 +122,40 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> NativePipe<S> {
         }
     }
 
+    /// Fails if a write is of no more use.
+    fn writable(&mut self) -> io::Result<()> {
+        if let (Writing::Open, ReadState::Failed(failure)) = (self.writing, self.reader.state()) {
+            self.writing = Writing::Failed(failure);
+            self.writer.discard(&self.buffers);
+        }
+        match self.writing {
+            Writing::Open | Writing::Ended => Ok(()),
+            Writing::Failed(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Queues the close frame, once; returns whether there is somebody to tell.
+    fn push_close(&mut self) -> bool {
+        let has_ended = self.writing == Writing::Ended && self.reader.has_ended();
+        let is_of_use = match self.reader.state() {
+            ReadState::Open | ReadState::Ended => !matches!(self.writing, Writing::Failed(_)),
+            ReadState::Done | ReadState::Failed(_) => false,
+        };
+        if !is_of_use || std::mem::replace(&mut self.is_closed, true) {
+            return is_of_use;
+        }
+        let close = if has_ended {
+            PipeClose::Done
+        } else {
+            PipeClose::Reset
+        };
+        self.writer.discard_open_frame();
+        let status = close.status().to_be_bytes();
+        self.writer
+            .push_frame(Opcode::Close, &status, &self.buffers);
+        true
+    }
+
     /// Sends what is whole, and turns a failure into what the star says of it.
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let sent = self.poll_sent(cx);
@@ -143,6 +180,10 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> AsyncRead for Nati
         this.wakers.remember_reader(cx.waker());
         let both = this.wakers.both();
         let cx = &mut Context::from_waker(&both);
+        if !this.writer.is_empty() {
+            // What a write has left behind; a failure is the next writer's to tell.
+            let _ = this.poll_sent(cx);
+        }
         if !this.reader.has_data() && this.reader.state() == ReadState::Open {
             ready!(this.poll_listen(cx));
         }
@@ -168,27 +209,33 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> AsyncWrite for Nat
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         match this.writing {
-            Writing::Open if buf.is_empty() => return Poll::Ready(Ok(0)),
-            Writing::Open => {}
             Writing::Ended => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            Writing::Failed(failure) => return Poll::Ready(Err(failure.into())),
+            Writing::Open | Writing::Failed(_) => this.writable()?,
+        }
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
         }
         if this.writer.is_full() {
             this.wakers.remember_writer(cx.waker());
             let both = this.wakers.both();
             ready!(this.poll_write_out(&mut Context::from_waker(&both)))?;
         }
-        Poll::Ready(Ok(this.writer.push(buf, &this.buffers)))
+        let n = this.writer.push(buf, &this.buffers);
+        // What does not go now goes with the next poll; so does word of a failure.
+        let both = this.wakers.both();
+        let _ = this.writer.poll_send(
+            &mut this.stream,
+            &mut Context::from_waker(&both),
+            &this.buffers,
+        );
+        Poll::Ready(Ok(n))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.writing {
-            Writing::Failed(failure) => return Poll::Ready(Err(failure.into())),
-            Writing::Open | Writing::Ended if this.writer.is_empty() => {
-                return Poll::Ready(Ok(()));
-            }
-            Writing::Open | Writing::Ended => {}
+        this.writable()?;
+        if this.writer.is_empty() {
+            return Poll::Ready(Ok(()));
         }
         this.wakers.remember_writer(cx.waker());
         let both = this.wakers.both();
@@ -197,6 +244,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> AsyncWrite for Nat
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.writable()?;
         if this.writing == Writing::Open {
             this.writer.push_frame(Opcode::Text, END, &this.buffers);
             this.writing = Writing::Ended;
@@ -205,24 +253,35 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> AsyncWrite for Nat
     }
 }
 
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Pipe for NativePipe<S> {
+    fn poll_finish(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if !this.push_close() || ready!(this.poll_sent(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        if ready!(Pin::new(&mut this.stream).poll_shutdown(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        // The star closes as well when it has read everything.
+        loop {
+            this.reader.discard(&this.buffers);
+            match this.reader.state() {
+                ReadState::Open | ReadState::Ended => {}
+                ReadState::Done | ReadState::Failed(_) => return Poll::Ready(()),
+            }
+            // A ping needs no answer any more.
+            ready!(
+                this.reader
+                    .poll_advance(&mut this.stream, cx, &this.buffers)
+            );
+        }
+    }
+}
+
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Drop for NativePipe<S> {
     /// Resets the pipe if it has not ended, as far as that does not have to wait.
     fn drop(&mut self) {
-        let has_ended = self.writing == Writing::Ended && self.reader.has_ended();
-        let is_of_use = match self.reader.state() {
-            ReadState::Open | ReadState::Ended => !matches!(self.writing, Writing::Failed(_)),
-            ReadState::Done | ReadState::Failed(_) => false,
-        };
-        if is_of_use {
-            let close = if has_ended {
-                PipeClose::Done
-            } else {
-                PipeClose::Reset
-            };
-            self.writer.discard_open_frame();
-            let status = close.status().to_be_bytes();
-            self.writer
-                .push_frame(Opcode::Close, &status, &self.buffers);
+        if self.push_close() {
             let mut cx = Context::from_waker(Waker::noop());
             // Without the close frame the star sees a pipe that was lost.
             let _ = self.poll_sent(&mut cx);

@@ -118,10 +118,20 @@ impl Writer {
         cx: &mut Context<'_>,
         buffers: &Buffers,
     ) -> Poll<io::Result<()>> {
-        self.seal();
-        while self.sent < self.end {
+        loop {
+            // An open frame grows until its turn comes.
+            let end = match self.frame {
+                Some(frame) if self.sent < frame.start => frame.start,
+                Some(_) | None => {
+                    self.seal();
+                    self.end
+                }
+            };
+            if self.sent == end {
+                break;
+            }
             let Some(buffer) = &self.buffer else { break };
-            let bytes = &buffer[self.sent..self.end];
+            let bytes = &buffer[self.sent..end];
             let n = ready!(Pin::new(&mut *stream).poll_write(cx, bytes))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
