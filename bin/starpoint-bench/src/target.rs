@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use libp2p::Multiaddr;
 use libp2p_websocket_star::{Challenge, Config, StarAddress};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, ChildStdin, Command},
@@ -55,6 +56,7 @@ pub(crate) struct Running {
     metrics: Option<MetricsPage>,
     traffic: Option<Arc<Traffic>>,
     _child: Option<(Child, ChildStdin)>,
+    _folder: Option<TempDir>,
 }
 
 impl Target {
@@ -94,9 +96,14 @@ impl Target {
     pub(crate) async fn start(&self) -> anyhow::Result<Running> {
         match &self.source {
             Source::OwnStar { server } => {
+                let folder = tempfile::tempdir().context("no folder for the star's key")?;
                 let mut command = Command::new(server);
                 command
-                    .args(["serve", "--listen", "127.0.0.1:0", "--max-peers", MAX_PEERS])
+                    .arg("serve")
+                    .arg("--key")
+                    .arg(folder.path().join("key"));
+                command
+                    .args(["--listen", "127.0.0.1:0", "--max-peers", MAX_PEERS])
                     .args(["--log", "error"]);
                 let (child, url) = spawn(command).await?;
                 let port = url
@@ -107,7 +114,9 @@ impl Target {
                 let address = StarAddress::try_from(&address.parse::<Multiaddr>()?)
                     .context("not a star's address")?;
                 let process = child.0.id().map(Process::new);
-                Ok(Running::star(address, self.profile, process, Some(child)))
+                let mut running = Running::star(address, self.profile, process, Some(child));
+                running._folder = Some(folder);
+                Ok(running)
             }
             Source::GivenStar { address, pid } => {
                 let process = pid.map(Process::new);
@@ -128,6 +137,7 @@ impl Target {
                     metrics: None,
                     traffic: None,
                     _child: Some(child),
+                    _folder: None,
                 })
             }
         }
@@ -156,6 +166,7 @@ impl Running {
             metrics,
             traffic: Some(traffic),
             _child: child,
+            _folder: None,
         }
     }
 

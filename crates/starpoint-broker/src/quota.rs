@@ -76,7 +76,7 @@ pub const MAX_ANNOUNCEMENTS: usize = 128;
 /// How long a native peer whose connection breaks counts as being here, by default
 /// (R-PRES-6).
 pub const GRACE: Duration = Duration::from_secs(15);
-/// Most pipes of one peer, the ones being dialed included (R-LIMIT-12).
+/// Most pipes of one peer, the ones being dialed included (R-LIMIT-11).
 pub const MAX_PIPES: usize = 512;
 /// Hint to whom a star has no room.
 pub const BUSY_RETRY: Duration = Duration::from_secs(10);

@@ -36,7 +36,7 @@ pub const OPEN_KEY: &str = "star";
 /// Version of the profile.
 pub const VERSION: u32 = 1;
 
-/// Path of the pipes of a star; the token follows (R-PIPE-1).
+/// Path of the pipes of a star; the token follows (R-DIAL-10).
 pub const PIPE_PATH: &str = "/star/pipe/";
 
 /// Most namespaces of one connection (R-NATIVE-6).

@@ -10,10 +10,11 @@ use std::{
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use libp2p_websocket_star::sio::{
-    ConnectError, Connector, Frame, Socket, SocketError, SocketLimits,
+    ConnectError, Connector, Frame, Pipe, PipeError, Socket, SocketError, SocketLimits,
 };
 
-/// WebSocket messages that all parties of one target have received.
+/// WebSocket messages that all parties of one target have received from it, pipes
+/// apart.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     n_messages: AtomicU64,
@@ -55,6 +56,11 @@ impl Connector for Counting<Arc<dyn Connector>> {
             Ok(Box::new(Counting { inner, traffic }) as Box<dyn Socket>)
         }
         .boxed()
+    }
+
+    /// What goes through a pipe is what parties say to each other.
+    fn connect_pipe(&self, url: &str) -> BoxFuture<'static, Result<Box<dyn Pipe>, PipeError>> {
+        self.inner.connect_pipe(url)
     }
 }
 

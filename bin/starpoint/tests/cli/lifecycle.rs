@@ -3,11 +3,12 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt as _,
 };
 
 use crate::{
     folder::Folder,
-    program::{Running, starpoint},
+    program::{Running, run, starpoint},
 };
 
 /// Takes the next `listening` line apart.
@@ -104,6 +105,49 @@ fn sigterm_and_sigint_end_it_with_0() {
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert!(ended.stderr.contains("Star stopped"), "{ended:?}");
     }
+}
+
+#[test]
+fn the_key_is_made_at_the_first_start_and_kept() {
+    let folder = Folder::new();
+    let key = folder.join("keys/star");
+    let named_at_start = || {
+        let mut command = starpoint();
+        command.args([
+            "serve",
+            "--listen=127.0.0.1:0",
+            "--log-format=json",
+            "--key",
+        ]);
+        let mut star = Running::start(command.arg(&key));
+        let line = star.stderr_line_with("Star started");
+        let line: serde_json::Value = serde_json::from_str(&line).expect("a line is JSON");
+        line["star"].as_str().expect("the star is named").to_owned()
+    };
+    let first = named_at_start();
+    assert!(first.starts_with("12D3Koo"), "{first}");
+    assert_eq!(named_at_start(), first);
+}
+
+#[test]
+fn a_key_file_that_cannot_be_used_stops_a_star_only_if_it_was_named() {
+    let folder = Folder::new();
+    let key = folder.write("starpoint/star.key", "no key");
+    let mut permissions = std::fs::metadata(&key).expect("it is there").permissions();
+    permissions.set_mode(0o600);
+    std::fs::set_permissions(&key, permissions).expect("it is ours");
+    let serve = || {
+        let mut command = starpoint();
+        command.args(["serve", "--listen=127.0.0.1:0"]);
+        command.env("XDG_DATA_HOME", folder.path());
+        command
+    };
+    let mut by_default = Running::start(&mut serve());
+    by_default.stderr_line_with("Cannot use the default key file");
+    listening(&mut by_default);
+
+    let (error, _) = run(serve().arg("--key").arg(&key)).expect_failure(13);
+    assert!(error.contains("star.key"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `GET /star/pipe/<token>`: one side of a pipe (R-PIPE-1).
+//! `GET /star/pipe/<token>`: one side of a pipe (R-DIAL-10).
 //!
 //! The answer comes when the other side is there too, so that a client knows from
 //! the handshake alone what became of its dial.

@@ -35,7 +35,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// Time that a heartbeat may be late (R-NATIVE-11).
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest message of a native client: a chunk of a legacy stream and its head
-/// (R-LIMIT-13).
+/// (R-LIMIT-12).
 pub(crate) const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 /// What is read at once; a connection keeps it.
 const READ_BUFFER_BYTES: usize = 1024;

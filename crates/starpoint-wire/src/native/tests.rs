@@ -266,7 +266,7 @@ fn r_dial_10_the_words_of_a_dial_read_back() {
 }
 
 #[test]
-fn r_pipe_1_tokens_read_back_and_hide() {
+fn r_dial_15_tokens_read_back_and_hide() {
     let text = token(200).to_text();
     assert_eq!(text.len(), 43);
     assert_eq!(PipeToken::parse(&text), Some(token(200)));

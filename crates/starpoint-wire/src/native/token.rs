@@ -4,7 +4,7 @@ use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 
-/// A secret that opens one side of one pipe, once (R-PIPE-1): 256 bits, from a
+/// A secret that opens one side of one pipe, once (R-DIAL-15): 256 bits, from a
 /// random source.
 ///
 /// Whoever has it takes that side, so it is shown to nobody and logged nowhere.

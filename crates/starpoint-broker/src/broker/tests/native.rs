@@ -503,7 +503,7 @@ fn r_dial_10_a_pipe_opens_when_both_sides_are_there() {
 }
 
 #[test]
-fn r_pipe_2_a_token_opens_one_side_once() {
+fn r_dial_15_a_token_opens_one_side_once() {
     let mut star = Star::guarded();
     let (dialer, _) = (star.native(1), star.native(2));
     star.star_dial(dialer, 2, token(1));
@@ -605,7 +605,7 @@ fn r_dial_14_oneself_and_strangers_cannot_be_dialed() {
 }
 
 #[test]
-fn r_pipe_3_a_lost_control_connection_leaves_open_pipes_alone() {
+fn r_dial_16_a_lost_control_connection_leaves_open_pipes_alone() {
     let mut star = Star::guarded();
     let (dialer, callee) = (star.native(1), star.native(2));
     let pipe = star.open_pipe(dialer, 2, 1);
