@@ -1,0 +1,1 @@
+//! TCP connections as messages: for channels that carry messages and no streams.
