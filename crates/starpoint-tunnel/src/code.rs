@@ -254,3 +254,6 @@ impl fmt::Debug for Proof {
         f.write_str("Proof")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! A local socket and a stream, joined until both directions have ended.
 //!
 //! Yamux reads a reset, a lost connection and a clean end alike: 0 bytes. So data
-//! goes in chunks behind their length, and an end is said: R-TUNNEL-9. A stream
+//! goes in chunks behind their length, and an end is said: R-TUNNEL-13. A stream
 //! that ends without it was reset, and the local socket is reset, too.
 
 use std::io;
