@@ -238,8 +238,9 @@ impl Session {
 }
 
 fn told(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "connection lost".to_owned(),
-        _ => error.to_string(),
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        "connection lost".to_owned()
+    } else {
+        error.to_string()
     }
 }

@@ -58,9 +58,13 @@ async fn resolved(target: &Target) -> Result<Vec<IpAddr>, Refusal> {
 }
 
 fn refusal_of(error: &io::Error) -> Refusal {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Refusal::TargetRefused,
-        io::ErrorKind::TimedOut => Refusal::TargetTimeout,
-        _ => Refusal::TargetUnreachable,
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, TimedOut};
+    let kind = error.kind();
+    if matches!(kind, ConnectionRefused | ConnectionReset) {
+        Refusal::TargetRefused
+    } else if kind == TimedOut {
+        Refusal::TargetTimeout
+    } else {
+        Refusal::TargetUnreachable
     }
 }

@@ -25,8 +25,8 @@ pub(crate) async fn answer(stream: &mut Stream, bytes: &[u8]) -> Vec<u8> {
 async fn stranger(stage: &Stage) -> Node {
     let node = start(Vec::new());
     let host = stage.node.peer_id();
-    let address = star_of(&stage.star).with_p2p(host).unwrap();
-    node.dial(address).await.unwrap();
+    let address = star_of(&stage.star).with_p2p(host).expect("it has no id yet");
+    node.dial(address).await.expect("the host is there");
     node
 }
 

@@ -32,6 +32,8 @@ impl Service {
         let address = listener.local_addr().expect("it is bound");
         let accepting = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                // What takes long shall be the tunnel.
+                socket.set_nodelay(true).expect("it is open");
                 tokio::spawn(serve(socket));
             }
         });

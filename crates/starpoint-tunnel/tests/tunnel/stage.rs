@@ -182,7 +182,9 @@ fn node_config(stars: Vec<Multiaddr>) -> starpoint_node::Config {
 /// Connects to a listener of a client.
 pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
     let connected = within("a local connection", TcpStream::connect(address)).await;
-    connected.expect("somebody listens")
+    let socket = connected.expect("somebody listens");
+    socket.set_nodelay(true).expect("it is open");
+    socket
 }
 
 /// Runs all of them at once.

@@ -13,14 +13,14 @@ use crate::{
 
 /// Returns a port at which nobody listens.
 fn closed_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
 }
 
 async fn refusal_of(target: &str) -> Refusal {
     let stage = Stage::new([target]).await;
     let guest = stage.guest().await;
-    match guest.client.connect(None).await.unwrap_err() {
+    match guest.client.connect(None).await.expect_err("it is refused") {
         ConnectError::Refused(refusal) => refusal,
         other => panic!("{target}: {other:?}"),
     }
