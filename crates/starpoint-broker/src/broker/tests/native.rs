@@ -572,6 +572,19 @@ fn r_dial_12_a_legacy_callee_is_dialed_by_its_own_profile() {
 }
 
 #[test]
+fn r_dial_4_a_visitor_dials_a_legacy_peer_from_its_own_address_only() {
+    let mut star = Star::guarded();
+    let legacy = star.joined(1);
+    let (visitor, hello) = star.greeted();
+    let mut join = native_join(2, &hello, default_space());
+    join.address = None;
+    star.join_as(visitor, join);
+    star.open_link((visitor, 2), (legacy, 1), "a");
+    let as_another = dial(&address(3), &address(1), "b");
+    assert_eq!(star.refusal_of(visitor, as_another), Refusal::NotAuthorized);
+}
+
+#[test]
 fn r_dial_13_pipes_of_a_peer_are_bounded() {
     let mut star = Star::guarded();
     let (dialer, _) = (star.native(1), star.native(2));
