@@ -173,6 +173,31 @@ fn r_native_2_a_connection_that_has_not_offered_it_does_not_speak_it() {
     let (_, commands) = star.star_dial(legacy, 2, token(1));
     assert_eq!(commands, []);
     assert_eq!(star.broker.counters().malformed[&CallKind::Unknown], 2);
+    let kind = CallKind::StarJoin;
+    let (_, commands) = star.ask_raw(legacy, Err(CallError { kind }));
+    assert_eq!(commands, []);
+    assert_eq!(star.broker.counters().malformed[&CallKind::Unknown], 3);
+}
+
+#[test]
+fn r_native_5_what_cannot_be_read_is_refused_in_the_words_of_its_profile() {
+    let mut star = Star::guarded();
+    let conn = star.native(1);
+    for kind in [
+        CallKind::StarJoin,
+        CallKind::StarPeers,
+        CallKind::StarDial,
+        CallKind::StarRefuse,
+    ] {
+        let (ack, commands) = star.ask_raw(conn, Err(CallError { kind }));
+        let reply = star_reply_in(&commands, conn, ack).expect("an answer");
+        assert_eq!(refused(reply), Refusal::InvalidArguments, "{kind:?}");
+        assert_eq!(star.broker.counters().malformed[&kind], 1);
+    }
+    let kind = CallKind::Join;
+    let (ack, commands) = star.ask_raw(conn, Err(CallError { kind }));
+    let refused = Reply::Refused(Refusal::InvalidArguments);
+    assert_eq!(commands, [reply(conn, ack, refused)]);
 }
 
 #[test]
