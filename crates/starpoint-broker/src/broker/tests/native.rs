@@ -386,6 +386,29 @@ fn r_pres_4_a_storm_costs_a_reader_a_bounded_number_of_batches() {
 }
 
 #[test]
+fn r_pres_4_what_a_page_told_ahead_of_a_batch_is_not_left_out_of_it() {
+    let mut star = Star::guarded();
+    star.native(1);
+    let stays = star.native(2);
+    star.advance(SECOND);
+    star.tell(stays, ClientCall::Star(StarCall::Leave));
+    let passes = star.native(3);
+    // The page knows of the third, and not of the second.
+    let (reader, _, pages) = star.native_in(4, default_space());
+    let mut told: Vec<_> = pages[0].ids().collect();
+    told.sort();
+    let mut expected = [id(1), id(3), id(4)];
+    expected.sort();
+    assert_eq!(told, expected);
+    star.tell(passes, ClientCall::Star(StarCall::Leave));
+    star.native(2);
+    let told = batches(&star.advance(SECOND), reader);
+    assert_eq!(told.len(), 1);
+    assert!(names(&told[0].joined).contains(&text(2)));
+    assert_eq!(names(&told[0].left), [text(3)]);
+}
+
+#[test]
 fn r_pres_5_the_more_readers_the_longer_between_batches() {
     let mut star = Star::guarded();
     let readers: Vec<_> = (1..=250).map(|peer| star.native(peer)).collect();
