@@ -182,12 +182,6 @@ impl Spaces {
         };
         batch.encode().into()
     }
-
-    /// Returns how many namespaces there are.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.spaces.len()
-    }
 }
 
 impl Space {
