@@ -203,7 +203,7 @@ pub(crate) struct ThroughputArgs {
     #[arg(long, value_delimiter = ',', default_value = "4096,65536", value_name = "N,...",
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(crate) chunk_bytes: Vec<u32>,
-    /// Only the caller writes [default]
+    /// Only the caller writes (default)
     #[arg(long, conflicts_with = "both_ways")]
     pub(crate) one_way: bool,
     /// Both ends write; what both receive is counted

@@ -275,26 +275,52 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     fn malformed(&mut self, conn: ConnId, kind: CallKind, ack: Option<AckId>) {
+        let is_native = self.conns.get(&conn).is_some_and(|c| c.native.is_some());
+        let (kind, profile) = match kind {
+            CallKind::Join | CallKind::Leave | CallKind::Dial | CallKind::Stream => {
+                (kind, Some(Profile::Legacy))
+            }
+            CallKind::StarJoin
+            | CallKind::StarLeave
+            | CallKind::StarPeers
+            | CallKind::StarDial
+            | CallKind::StarRefuse
+                if is_native =>
+            {
+                (kind, Some(Profile::Native))
+            }
+            // Nobody knows what an unknown event's answer would mean.
+            CallKind::StarJoin
+            | CallKind::StarLeave
+            | CallKind::StarPeers
+            | CallKind::StarDial
+            | CallKind::StarRefuse
+            | CallKind::Unknown => (CallKind::Unknown, None),
+        };
         *self.counters.malformed.entry(kind).or_default() += 1;
-        let Some(ack) = ack else { return };
+        let (Some(ack), Some(profile)) = (ack, profile) else {
+            return;
+        };
         match kind {
-            CallKind::Join => {
+            CallKind::Join | CallKind::StarJoin => {
                 self.counters.joins += 1;
                 self.counters.joins_failed += 1;
             }
-            CallKind::Dial => {
+            CallKind::Dial | CallKind::StarDial => {
                 self.counters.dials += 1;
                 self.counters.dials_failed += 1;
             }
-            CallKind::Leave | CallKind::Stream | CallKind::Peers | CallKind::Refuse => {}
-            // Nobody knows what an unknown event's answer would mean.
-            CallKind::Unknown => return,
+            CallKind::Leave
+            | CallKind::Stream
+            | CallKind::StarLeave
+            | CallKind::StarPeers
+            | CallKind::StarRefuse
+            | CallKind::Unknown => {}
         }
-        let is_native = self.conns.get(&conn).is_some_and(|c| c.native.is_some());
-        if is_native && matches!(kind, CallKind::Peers | CallKind::Refuse) {
-            return self.refuse_star(conn, ack, Refusal::InvalidArguments);
+        match profile {
+            Profile::Legacy => self.refuse(conn, ack, Refusal::InvalidArguments),
+            Profile::Native => self.refuse_star(conn, ack, Refusal::InvalidArguments),
         }
-        self.refuse(conn, ack, Refusal::InvalidArguments);
     }
 
     fn refuse(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
@@ -333,6 +359,12 @@ impl<R: CryptoRng> Broker<R> {
         (quota::ANNOUNCE_BUDGET / self.joined.max(1))
             .clamp(quota::MIN_ANNOUNCEMENTS, quota::MAX_ANNOUNCEMENTS)
     }
+}
+
+/// In whose words a call is answered.
+enum Profile {
+    Legacy,
+    Native,
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ struct Space {
     readers: BTreeSet<ConnId>,
     /// Number of the last batch.
     seq: u64,
-    /// Whom the next batch is about, and whether the last one left it here.
+    /// Whom the next batch is about.
     changes: BTreeMap<PeerId, Change>,
     flush_at: Option<Instant>,
     flushed: Option<Instant>,
@@ -43,7 +43,12 @@ struct Entry {
 #[derive(Debug)]
 struct Change {
     text: Arc<str>,
+    /// Whether the last batch left it here.
     was_here: bool,
+    is_here: bool,
+    /// A page told of it ahead of the batch: its reader has to hear what comes of
+    /// it, even if that is what was before.
+    is_told: bool,
 }
 
 /// What a namespace has to say.
@@ -117,7 +122,12 @@ impl Spaces {
 
     /// Returns peers behind `after`, at most `limit`. What waits for the next batch
     /// is in the page already; hearing of it again changes nothing.
-    pub(crate) fn page(&self, namespace: &Namespace, after: Option<PeerId>, limit: usize) -> Page {
+    pub(crate) fn page(
+        &mut self,
+        namespace: &Namespace,
+        after: Option<PeerId>,
+        limit: usize,
+    ) -> Page {
         let mut page = Page {
             namespace: namespace.clone(),
             seq: 0,
@@ -125,7 +135,7 @@ impl Spaces {
             peers: Vec::new(),
             next: None,
         };
-        let Some(space) = self.spaces.get(namespace) else {
+        let Some(space) = self.spaces.get_mut(namespace) else {
             return page;
         };
         page.seq = space.seq;
@@ -139,6 +149,10 @@ impl Spaces {
             }
             page.peers.push(Arc::clone(&entry.text));
             last = Some(*peer);
+        }
+        let to = page.next.map_or(Bound::Unbounded, Bound::Included);
+        for (_, change) in space.changes.range_mut((from, to)) {
+            change.is_told = true;
         }
         page
     }
@@ -168,12 +182,6 @@ impl Spaces {
         };
         batch.encode().into()
     }
-
-    /// Returns how many namespaces there are.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.spaces.len()
-    }
 }
 
 impl Space {
@@ -187,16 +195,20 @@ impl Space {
         if self.readers.is_empty() {
             return None;
         }
-        match self.changes.get(&peer) {
-            Some(change) if change.was_here == is_here => {
+        if let Some(change) = self.changes.get_mut(&peer) {
+            change.is_here = is_here;
+            if change.was_here == is_here && !change.is_told {
                 self.changes.remove(&peer);
-                return None;
             }
-            Some(_) => return None,
-            None => {}
+            return None;
         }
-        let was_here = !is_here;
-        self.changes.insert(peer, Change { text, was_here });
+        let change = Change {
+            text,
+            was_here: !is_here,
+            is_here,
+            is_told: false,
+        };
+        self.changes.insert(peer, change);
         if self.flush_at.is_some() {
             return None;
         }
@@ -222,15 +234,15 @@ impl Space {
         let mut batches = Vec::with_capacity(changes.len().div_ceil(BATCH_CHANGES));
         for part in changes.chunks(BATCH_CHANGES) {
             self.seq += 1;
-            let texts = |was_here: bool| {
-                let of_kind = part.iter().filter(|change| change.was_here == was_here);
+            let texts = |is_here: bool| {
+                let of_kind = part.iter().filter(|change| change.is_here == is_here);
                 of_kind.map(|change| Arc::clone(&change.text)).collect()
             };
             let batch = PresenceBatch {
                 namespace: namespace.clone(),
                 seq: self.seq,
-                joined: texts(false),
-                left: texts(true),
+                joined: texts(true),
+                left: texts(false),
                 sync: Sync::InOrder,
             };
             batches.push(batch.encode().into());

@@ -74,31 +74,40 @@ pub enum ClientCall {
 /// Which call a packet meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallKind {
-    /// `ss-join`, `star-join`
+    /// `ss-join`
     Join,
-    /// `ss-leave`, `star-leave`
+    /// `ss-leave`
     Leave,
-    /// `ss-dial`, `star-dial`
+    /// `ss-dial`
     Dial,
     /// One of the stream events.
     Stream,
+    /// `star-join`
+    StarJoin,
+    /// `star-leave`
+    StarLeave,
     /// `star-peers`
-    Peers,
+    StarPeers,
+    /// `star-dial`
+    StarDial,
     /// `star-refuse`
-    Refuse,
+    StarRefuse,
     /// No event of this profile.
     Unknown,
 }
 
 impl CallKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Join,
         Self::Leave,
         Self::Dial,
         Self::Stream,
-        Self::Peers,
-        Self::Refuse,
+        Self::StarJoin,
+        Self::StarLeave,
+        Self::StarPeers,
+        Self::StarDial,
+        Self::StarRefuse,
         Self::Unknown,
     ];
 
@@ -109,8 +118,11 @@ impl CallKind {
             Self::Leave => "leave",
             Self::Dial => "dial",
             Self::Stream => "stream",
-            Self::Peers => "peers",
-            Self::Refuse => "refuse",
+            Self::StarJoin => "star-join",
+            Self::StarLeave => "star-leave",
+            Self::StarPeers => "star-peers",
+            Self::StarDial => "star-dial",
+            Self::StarRefuse => "star-refuse",
             Self::Unknown => "unknown",
         }
     }
@@ -168,11 +180,11 @@ impl ClientCall {
                 CallKind::Stream
             }
             Self::Star(call) => match call {
-                StarCall::Join(_) => CallKind::Join,
-                StarCall::Leave => CallKind::Leave,
-                StarCall::Peers { .. } => CallKind::Peers,
-                StarCall::Dial { .. } => CallKind::Dial,
-                StarCall::Refuse { .. } => CallKind::Refuse,
+                StarCall::Join(_) => CallKind::StarJoin,
+                StarCall::Leave => CallKind::StarLeave,
+                StarCall::Peers { .. } => CallKind::StarPeers,
+                StarCall::Dial { .. } => CallKind::StarDial,
+                StarCall::Refuse { .. } => CallKind::StarRefuse,
             },
         }
     }
@@ -216,11 +228,11 @@ impl ClientCall {
 
 fn star_kind(name: StarName) -> CallKind {
     match name {
-        StarName::Join => CallKind::Join,
-        StarName::Leave => CallKind::Leave,
-        StarName::Peers => CallKind::Peers,
-        StarName::Dial => CallKind::Dial,
-        StarName::Refuse => CallKind::Refuse,
+        StarName::Join => CallKind::StarJoin,
+        StarName::Leave => CallKind::StarLeave,
+        StarName::Peers => CallKind::StarPeers,
+        StarName::Dial => CallKind::StarDial,
+        StarName::Refuse => CallKind::StarRefuse,
     }
 }
 

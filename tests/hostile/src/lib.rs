@@ -5,6 +5,8 @@
 
 #![deny(missing_docs)]
 
+pub mod native;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};

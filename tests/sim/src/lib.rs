@@ -8,6 +8,8 @@
 //!
 //! Reading order: [`client`] is one connection with its transport, [`model`] what
 //! should be, [`world`] the driver and its checks, `acts` what clients do.
+//! [`native`] is the same in small for the native profile: who is here, and what
+//! its members make of what they are told.
 
 #![deny(missing_docs)]
 
@@ -15,6 +17,7 @@ mod acts;
 pub mod client;
 pub mod model;
 pub mod names;
+pub mod native;
 pub mod world;
 
 pub use world::{Plan, World};

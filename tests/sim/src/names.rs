@@ -1,7 +1,10 @@
 //! Identities and addresses, made from small numbers.
 
-use libp2p_identity::Keypair;
-use starpoint_wire::challenge;
+use libp2p_identity::{Keypair, PeerId};
+use starpoint_wire::{
+    challenge,
+    native::{Hello, JoinCall, JoinStatement, Namespace},
+};
 
 /// A peer that can prove who it is, and its addresses in both spellings.
 #[derive(Debug)]
@@ -36,6 +39,33 @@ impl Identity {
     /// Never: Ed25519 always signs.
     pub fn sign(&self, nonce: &str) -> String {
         challenge::sign(&self.keypair, nonce).expect("Ed25519 always signs")
+    }
+
+    /// Returns its id.
+    pub fn peer(&self) -> PeerId {
+        self.keypair.public().to_peer_id()
+    }
+
+    /// Returns its join into these namespaces, as an answer to a hello.
+    ///
+    /// # Panics
+    ///
+    /// Never: Ed25519 always signs.
+    pub fn native_join(&self, hello: &Hello, namespaces: Vec<Namespace>) -> JoinCall {
+        let statement = JoinStatement {
+            star: hello.star,
+            peer: self.peer(),
+            challenge: hello.challenge,
+            expires: hello.expires,
+        };
+        let signature = statement.sign(&self.keypair);
+        JoinCall {
+            key: self.keypair.public().encode_protobuf(),
+            signature: signature.expect("Ed25519 always signs"),
+            address: Some(self.address(4000)),
+            namespaces,
+            record: None,
+        }
     }
 
     /// Returns its address at a port, as original peers spell it.

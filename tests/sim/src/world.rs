@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Returns the id of the star.
-fn star_id() -> libp2p_identity::PeerId {
+pub(crate) fn star_id() -> libp2p_identity::PeerId {
     let keypair = libp2p_identity::Keypair::ed25519_from_bytes([255; 32]);
     keypair.expect("32 bytes are a key").public().to_peer_id()
 }

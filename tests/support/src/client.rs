@@ -4,6 +4,7 @@
 //! reader that has stopped by not asking. What arrives in between waits in the
 //! client, in order, until it is expected.
 
+mod native;
 mod packet;
 mod peer;
 mod polling;
@@ -21,6 +22,7 @@ use crate::within;
 use polling::Polling;
 use websocket::WebSocket;
 
+pub use native::{Hello, Incoming, NativeJoin, Page, code_of, pipe_token};
 pub use packet::{Event, Packet};
 pub use peer::{Identity, KeyKind, StreamItem, address_of, connect_peers};
 
@@ -44,6 +46,15 @@ impl Engine {
             Self::V4 => 4,
         }
     }
+}
+
+/// What a client offers to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Nothing but what the original speaks.
+    Legacy,
+    /// The native profile too, with `star=1` in the query.
+    Native,
 }
 
 /// When a client reads.
@@ -115,7 +126,20 @@ impl Client {
     ///
     /// What broke the handshake.
     pub async fn try_connect(port: u16, engine: Engine) -> anyhow::Result<Self> {
-        let wire = WebSocket::connect(port, engine).await?;
+        Self::try_connect_as(port, engine, Profile::Legacy).await
+    }
+
+    /// Like [`try_connect`](Self::try_connect), with this offer.
+    ///
+    /// # Errors
+    ///
+    /// What broke the handshake.
+    pub async fn try_connect_as(
+        port: u16,
+        engine: Engine,
+        profile: Profile,
+    ) -> anyhow::Result<Self> {
+        let wire = WebSocket::connect(port, engine, profile).await?;
         let mut client = Self::new(Wire::WebSocket(Box::new(wire)), port, engine);
         client.handshake().await?;
         Ok(client)
@@ -123,7 +147,13 @@ impl Client {
 
     /// Connects over WebSocket and stops there: nothing was read or sent yet.
     pub async fn connect_without_handshake(port: u16, engine: Engine) -> Self {
-        let wire = within("upgrade", WebSocket::connect(port, engine)).await;
+        Self::connect_without_handshake_as(port, engine, Profile::Legacy).await
+    }
+
+    /// Like [`connect_without_handshake`](Self::connect_without_handshake), with
+    /// this offer.
+    pub async fn connect_without_handshake_as(port: u16, engine: Engine, profile: Profile) -> Self {
+        let wire = within("upgrade", WebSocket::connect(port, engine, profile)).await;
         let wire = Wire::WebSocket(Box::new(wire.expect("the star accepts")));
         Self::new(wire, port, engine)
     }

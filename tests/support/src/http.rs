@@ -149,6 +149,11 @@ impl HttpConnection {
         within("response or end", self.receive()).await.ok()
     }
 
+    /// Returns the connection and what has arrived behind the last response.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.received)
+    }
+
     /// Cuts the connection with a reset.
     ///
     /// # Panics

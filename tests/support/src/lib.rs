@@ -3,8 +3,9 @@
 //!
 //! * [`star`] builds the program, runs it on a free port and looks at it from
 //!   outside: its address, its memory, its log, how it ends.
-//! * [`client`] is a peer of the legacy profile made for tests: it can say
-//!   anything, at any time, and stop at any point.
+//! * [`client`] is a peer of either profile made for tests: it can say anything,
+//!   at any time, and stop at any point.
+//! * [`pipe`] opens pipes and speaks their frames.
 //! * [`http`] is an HTTP/1.1 client of a few lines, for long polling and for
 //!   requests that no honest client makes.
 //!
@@ -19,12 +20,14 @@ use std::{future::Future, time::Duration};
 
 pub mod client;
 pub mod http;
+pub mod pipe;
 pub mod star;
 
 pub use client::{
-    Client, Engine, Event, Identity, KeyKind, Packet, Reading, StreamItem, address_of,
-    connect_peers,
+    Client, Engine, Event, Hello, Identity, Incoming, KeyKind, NativeJoin, Packet, Page, Profile,
+    Reading, StreamItem, address_of, code_of, connect_peers, pipe_token,
 };
+pub use pipe::{Pipe, PipeItem, PipeRefusal, PipeRequest};
 pub use star::{Signal, Star, StarOptions};
 
 /// How long a test waits for something that has to happen.

@@ -146,7 +146,8 @@ fn a_key_file_that_cannot_be_used_stops_a_star_only_if_it_was_named() {
     by_default.stderr_line_with("Cannot use the default key file");
     listening(&mut by_default);
 
-    let (error, _) = run(serve().arg("--key").arg(&key)).expect_failure(13);
+    let ended = run(serve().arg("--key").arg(&key));
+    let (error, _) = ended.expect_failure(13);
     assert!(error.contains("star.key"), "{error}");
 }
 

@@ -25,8 +25,16 @@ struct Space {
     /// Number of the last batch.
     seq: u64,
     peers: BTreeSet<PeerId>,
-    /// Who was in the pages so far, while a snapshot is being read.
-    fresh: Option<BTreeSet<PeerId>>,
+    /// The snapshot that is being read.
+    snapshot: Option<Snapshot>,
+}
+
+#[derive(Debug, Default)]
+struct Snapshot {
+    /// Who was in the pages so far.
+    peers: BTreeSet<PeerId>,
+    /// Behind whom the page begins that is awaited.
+    after: Option<PeerId>,
 }
 
 /// A page to ask for.
@@ -61,14 +69,16 @@ impl Roster {
         };
         if after.is_none() {
             space.seq = page.seq;
-            space.fresh = Some(BTreeSet::new());
+            space.snapshot = Some(Snapshot::default());
         }
         // A page of a snapshot that was begun anew is of no more use.
-        let Some(fresh) = &mut space.fresh else {
+        let awaited = space.snapshot.as_mut().filter(|s| s.after == after);
+        let Some(snapshot) = awaited else {
             return Outcome::default();
         };
-        let room = self.max_peers.saturating_sub(fresh.len());
-        fresh.extend(page.ids().take(room));
+        let room = self.max_peers.saturating_sub(snapshot.peers.len());
+        snapshot.peers.extend(page.ids().take(room));
+        snapshot.after = page.next;
         let mut changes = Vec::new();
         for peer in page.ids().take(room) {
             if space.peers.insert(peer) {
@@ -83,8 +93,8 @@ impl Roster {
             });
             return Outcome { changes, wanted };
         }
-        let fresh = space.fresh.take().unwrap_or_default();
-        let gone: Vec<_> = space.peers.difference(&fresh).copied().collect();
+        let fresh = space.snapshot.take().unwrap_or_default();
+        let gone: Vec<_> = space.peers.difference(&fresh.peers).copied().collect();
         for peer in gone {
             space.peers.remove(&peer);
             changes.push(Change::Left(peer));
@@ -108,20 +118,23 @@ impl Roster {
             if space.peers.len() >= self.max_peers {
                 break;
             }
-            if let Some(fresh) = &mut space.fresh {
-                fresh.insert(peer);
+            if let Some(snapshot) = &mut space.snapshot {
+                snapshot.peers.insert(peer);
             }
             if space.peers.insert(peer) {
                 changes.push(Change::Joined(peer));
             }
         }
         for peer in batch.left.iter().filter_map(|id| id.parse().ok()) {
-            if let Some(fresh) = &mut space.fresh {
-                fresh.remove(&peer);
+            if let Some(snapshot) = &mut space.snapshot {
+                snapshot.peers.remove(&peer);
             }
             if space.peers.remove(&peer) {
                 changes.push(Change::Left(peer));
             }
+        }
+        if is_gap {
+            space.snapshot = None;
         }
         let mut outcome = self.without_those_elsewhere(changes);
         if is_gap {
@@ -218,6 +231,27 @@ mod tests {
         let outcome = roster.page(&page(4, &[c], None), Some(b));
         assert_eq!(outcome.changes, [Change::Left(a)]);
         assert_eq!(roster.batch(&batch(5, &[a], &[])).wanted, None);
+    }
+
+    #[test]
+    fn r_pres_9_pages_of_a_snapshot_that_was_begun_anew_are_ignored() {
+        let [a, b, c] = peers();
+        let mut roster = roster(10);
+        let outcome = roster.page(&page(1, &[a], Some(a)), None);
+        assert_eq!(outcome.wanted.map(|wanted| wanted.after), Some(Some(a)));
+        // A gap, while the second page is on its way.
+        assert!(roster.batch(&batch(3, &[], &[])).wanted.is_some());
+        assert_eq!(
+            roster.page(&page(1, &[b], None), Some(a)),
+            Outcome::default()
+        );
+        roster.page(&page(3, &[a, b], Some(b)), None);
+        assert_eq!(
+            roster.page(&page(1, &[], None), Some(a)),
+            Outcome::default()
+        );
+        let outcome = roster.page(&page(3, &[c], None), Some(b));
+        assert_eq!(outcome.changes, [Change::Joined(c)]);
     }
 
     #[test]

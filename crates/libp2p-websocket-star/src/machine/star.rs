@@ -52,7 +52,7 @@ pub(crate) enum CallTag {
     Dial(DialId),
     Probe,
     StarJoin,
-    StarDial(DialId),
+    StarDial(DialId, PeerId),
     Page(Wanted),
 }
 

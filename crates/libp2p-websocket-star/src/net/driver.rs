@@ -281,6 +281,11 @@ impl Driver {
         if matches!(self.role, Role::Visitor) && self.take_last_dials() {
             return;
         }
+        if let Link::Live(session) = &mut self.link
+            && !session.is_settled(now)
+        {
+            return;
+        }
         if let Link::Live(session) = std::mem::replace(&mut self.link, Link::Done) {
             self.link = Link::Closing(session);
         }

@@ -81,6 +81,19 @@ struct Blocked {
     n_read_bytes: u64,
 }
 
+/// What is known of the star's having handled what streams have sent.
+///
+/// ```text
+///  Untouched ──a stream──▶ Needed ──asked──▶ Asked
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settling {
+    /// No stream has shared the connection.
+    Untouched,
+    Needed,
+    Asked,
+}
+
 /// A connection with its machine. Dropping it breaks its streams and dials.
 pub(crate) struct Session {
     shop: Arc<Shop>,
@@ -100,6 +113,8 @@ pub(crate) struct Session {
     opening: Opening,
     offers: BTreeMap<PipeToken, Arc<Offer>>,
     notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
+    /// Whether the star still has to say that it has handled the last stream.
+    settling: Settling,
     /// Why the streams break when the session ends; what dials are told.
     closed: Error,
     _counted: Counted,
@@ -133,6 +148,7 @@ impl Session {
             turns: VecDeque::new(),
             dials: BTreeMap::new(),
             blocked: None,
+            settling: Settling::Untouched,
             happenings: VecDeque::new(),
             address: star.clone(),
             opening: Opening::default(),
@@ -161,6 +177,21 @@ impl Session {
             && self.offers.is_empty()
             && self.star.n_commands() == 0
             && self.happenings.is_empty()
+    }
+
+    /// Returns whether the star has handled everything that streams have sent; asks
+    /// it if it has not been asked. The original star drops what it has not handled
+    /// when a connection closes, even if it was sent long before.
+    pub(crate) fn is_settled(&mut self, now: Instant) -> bool {
+        match self.settling {
+            Settling::Untouched => true,
+            Settling::Needed => {
+                self.settling = Settling::Asked;
+                self.probe(now);
+                false
+            }
+            Settling::Asked => !self.star.is_probing(),
+        }
     }
 
     pub(crate) fn n_dials(&self) -> usize {
@@ -437,6 +468,7 @@ impl Session {
     }
 
     fn open_slot(&mut self, dial: DialId, user: User) -> Arc<Shared> {
+        self.settling = Settling::Needed;
         let max_bytes = self.shop.config.stream_buffer_bytes.get();
         let shared = Shared::new(dial.clone(), max_bytes, Arc::clone(&self.bell), user);
         let slot = Slot {

@@ -16,5 +16,6 @@ mod basics;
 mod compose;
 mod dials;
 mod faults;
+mod native;
 mod requests;
 mod streams;

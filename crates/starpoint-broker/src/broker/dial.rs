@@ -55,7 +55,9 @@ impl<R: CryptoRng> Broker<R> {
         }
         let from = PeerAddress::parse(from, AddressRule::AnyMultiaddr)?;
         let to = PeerAddress::parse(to, AddressRule::AnyMultiaddr)?;
-        if !dialer.addresses.contains(from.key()) {
+        let proved = dialer.native.as_ref().and_then(|native| native.joined());
+        let is_proved = proved.is_some_and(|joined| from.peer() == Some(joined.peer));
+        if !is_proved && !dialer.addresses.contains(from.key()) {
             return Err(Refusal::NotAuthorized);
         }
         let dial_id = DialId::parse(dial_id).ok_or(Refusal::InvalidDialId)?;

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -26,16 +26,17 @@ use crate::{
 /// Time for a connection to be handed over once its handshake is answered.
 const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 
-pub(super) async fn open(
-    State(app): State<App>,
-    Path(token): Path<String>,
-    mut request: Request,
-) -> Response {
+pub(super) async fn open(State(app): State<App>, mut request: Request) -> Response {
     let Some(accept) = websocket::accept_key(request.method(), request.headers()) else {
         return refuse(StatusCode::UPGRADE_REQUIRED, "not-websocket");
     };
     let on_upgrade = hyper::upgrade::on(&mut request);
-    let turn = match wait(&app, PipeToken::parse(&token)).await {
+    // The path as it came: no escape is part of a token.
+    let token = request.uri().path().rsplit('/').next();
+    let token = token.and_then(PipeToken::parse);
+    // The request would stay as long as the pipe.
+    drop(request);
+    let turn = match wait(&app, token).await {
         Ok(turn) => turn,
         Err(refusal) => return refuse(status(refusal), refusal.code()),
     };

@@ -34,6 +34,8 @@ use starpoint_broker::Ending;
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// Time that a heartbeat may be late (R-NATIVE-11).
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time that a client has to ask for the namespace.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 /// Longest message of a native client: a chunk of a legacy stream and its head
 /// (R-LIMIT-12).
 pub(crate) const MAX_MESSAGE_BYTES: usize = 128 * 1024;
@@ -65,6 +67,8 @@ pub(crate) struct Connection<S> {
     fed_bytes: u64,
     needs_flush: bool,
     is_closing: bool,
+    /// Until when the client has to ask for the namespace, if it has not.
+    connect_by: Option<Instant>,
     ping: Pin<Box<Sleep>>,
     /// When the client was last heard.
     heard: Instant,
@@ -92,6 +96,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         let outgoing = Arc::new(Outgoing::default());
         outgoing.say(&open_packet(&session));
+        let connect_by = match engine {
+            Engine::V3 => None,
+            Engine::V4 => Some(now + CONNECT_DEADLINE),
+        };
+        let first = connect_by.unwrap_or(now + PING_INTERVAL);
         let mut connection = Self {
             socket,
             session,
@@ -102,7 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             fed_bytes: 0,
             needs_flush: false,
             is_closing: false,
-            ping: Box::pin(tokio::time::sleep(PING_INTERVAL)),
+            connect_by,
+            ping: Box::pin(tokio::time::sleep_until(first)),
             heard: now,
             ending: Ending::Closed,
         };
@@ -197,12 +207,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Packet::Ping | Packet::Pong | Packet::Noop => {}
             Packet::Close => return Ok(Break(())),
             Packet::Connect => match self.engine {
-                Engine::V3 => {}
-                Engine::V4 => {
+                Engine::V4 if self.connect_by.take().is_some() => {
+                    self.ping.as_mut().reset(Instant::now() + PING_INTERVAL);
                     let conn = self.session.conn.0;
                     self.outgoing.say(&format!("40{{\"sid\":\"{conn:020}\"}}"));
                     self.connect();
                 }
+                Engine::V3 | Engine::V4 => {}
             },
             Packet::Event { n_attachments, .. } | Packet::Ack { n_attachments, .. }
                 if n_attachments > 0 =>
@@ -264,10 +275,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Watches the heartbeat; `Break` when the client has been silent for too long.
+    /// Watches the heartbeat; `Break` when the client has been silent for too long,
+    /// or has not asked for the namespace in time.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> std::ops::ControlFlow<()> {
         while self.ping.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
+            if self.connect_by.is_some() {
+                return std::ops::ControlFlow::Break(());
+            }
             // Who is not read cannot be heard.
             if self.session.is_held() {
                 self.heard = now;
@@ -357,3 +372,6 @@ impl<S> Drop for Connection<S> {
         self.session.disconnected_as(self.ending);
     }
 }
+
+#[cfg(test)]
+mod tests;

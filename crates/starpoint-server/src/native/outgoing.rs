@@ -88,9 +88,16 @@ impl Outgoing {
         self.state().asked.remove(&id)
     }
 
-    /// Queues what Engine.IO says by itself.
+    /// Queues what Engine.IO says by itself, unless the same waits already: a client
+    /// that asks for it and does not read must not make the queue grow.
     pub(super) fn say(&self, text: &str) {
-        self.push([Frame::Text(text.to_owned())]);
+        let is_same = |frame: &Frame| match frame {
+            Frame::Text(waiting) => waiting == text,
+            Frame::Attachment(_) => false,
+        };
+        if !self.state().frames.iter().any(is_same) {
+            self.push([Frame::Text(text.to_owned())]);
+        }
     }
 
     fn push<const N: usize>(&self, frames: [Frame; N]) {

@@ -124,16 +124,19 @@ fn r_native_5_calls_read_back() {
 #[test]
 fn r_native_5_what_cannot_be_read_says_what_it_meant() {
     for (json, kind) in [
-        (r#"["star-join"]"#, CallKind::Join),
-        (r#"["star-join",{}]"#, CallKind::Join),
+        (r#"["star-join"]"#, CallKind::StarJoin),
+        (r#"["star-join",{}]"#, CallKind::StarJoin),
         (
             r#"["star-join",{"key":"!","signature":""}]"#,
-            CallKind::Join,
+            CallKind::StarJoin,
         ),
-        (r#"["star-dial",{"to":"x","token":"y"}]"#, CallKind::Dial),
-        (r#"["star-dial",null]"#, CallKind::Dial),
-        (r#"["star-peers",{"ns":""}]"#, CallKind::Peers),
-        (r#"["star-refuse",{"token":"short"}]"#, CallKind::Refuse),
+        (
+            r#"["star-dial",{"to":"x","token":"y"}]"#,
+            CallKind::StarDial,
+        ),
+        (r#"["star-dial",null]"#, CallKind::StarDial),
+        (r#"["star-peers",{"ns":""}]"#, CallKind::StarPeers),
+        (r#"["star-refuse",{"token":"short"}]"#, CallKind::StarRefuse),
         (r#"["star-hello",{}]"#, CallKind::Unknown),
         (r#"["star-presence",{}]"#, CallKind::Unknown),
     ] {

@@ -60,6 +60,15 @@ impl Identity {
         HEXLOWER.encode(&signature.expect("these keys sign without fail"))
     }
 
+    #[cfg(test)]
+    pub(super) fn from_keypair(keypair: Keypair) -> Self {
+        Self { keypair }
+    }
+
+    pub(super) fn keypair(&self) -> &Keypair {
+        &self.keypair
+    }
+
     /// Returns the peer id in base58.
     pub fn peer_id(&self) -> String {
         self.keypair.public().to_peer_id().to_base58()

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, protocol::WebSocketConfig},
 };
 
-use super::{Engine, Frame, Reading};
+use super::{Engine, Frame, Profile, Reading};
 
 /// First byte of an attachment in version 3: the type "message".
 const MESSAGE: u8 = 4;
@@ -30,10 +30,19 @@ pub(super) struct WebSocket {
 }
 
 impl WebSocket {
-    pub(super) async fn connect(port: u16, engine: Engine) -> anyhow::Result<Self> {
+    pub(super) async fn connect(
+        port: u16,
+        engine: Engine,
+        profile: Profile,
+    ) -> anyhow::Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         let number = engine.number();
-        let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO={number}&transport=websocket");
+        let offer = match profile {
+            Profile::Legacy => "",
+            Profile::Native => "&star=1",
+        };
+        let query = format!("EIO={number}&transport=websocket{offer}");
+        let url = format!("ws://127.0.0.1:{port}/socket.io/?{query}");
         let config = WebSocketConfig::default()
             .max_message_size(None)
             .max_frame_size(None);

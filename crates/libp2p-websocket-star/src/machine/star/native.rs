@@ -284,7 +284,7 @@ impl Star {
             .insert(dial.clone(), PipeDial { peer, deadline });
         self.deadlines.insert((deadline, dial.clone()));
         let call = StarCall::Dial { to: peer, token };
-        self.call_star(CallTag::StarDial(dial.clone()), call);
+        self.call_star(CallTag::StarDial(dial.clone(), peer), call);
         self.events.push_back(Event::OpenPipe(dial, token));
     }
 
@@ -300,17 +300,16 @@ impl Star {
         self.take_pipe_dial(dial).is_some()
     }
 
-    pub(super) fn star_dial_answered(&mut self, dial: &DialId, args: &str) {
+    pub(super) fn star_dial_answered(&mut self, dial: &DialId, peer: PeerId, args: &str) {
         let is_waiting = self
             .native
             .as_ref()
             .is_some_and(|native| native.dials.contains_key(dial));
         let answer = DialAnswer::decode(args);
         if let Ok(DialAnswer::Connected { record }) = answer {
-            // The pipe itself says that it is open.
-            let peer = self.native.as_ref().and_then(|n| n.dials.get(dial));
-            if let (Some(pipe), Some(record)) = (peer, record) {
-                self.events.push_back(Event::Record(pipe.peer, record));
+            // The pipe itself says that it is open, and may have done so already.
+            if let Some(record) = record {
+                self.events.push_back(Event::Record(peer, record));
             }
             return;
         }

@@ -132,4 +132,9 @@ impl Star {
         };
         self.commands.push_back(Command::Call(CallTag::Probe, call));
     }
+
+    /// Returns whether a [`probe`](Self::probe) waits for its answer.
+    pub(crate) fn is_probing(&self) -> bool {
+        self.probe.is_some()
+    }
 }

@@ -63,7 +63,7 @@ impl Star {
             CallTag::Dial(dial) => self.dial_answered(dial, args),
             CallTag::Probe => self.probe = None,
             CallTag::StarJoin => self.star_join_answered(args, now),
-            CallTag::StarDial(dial) => self.star_dial_answered(dial, args),
+            CallTag::StarDial(dial, peer) => self.star_dial_answered(dial, *peer, args),
             CallTag::Page(wanted) => self.page_answered(wanted, args, now),
         }
     }

@@ -1,4 +1,6 @@
-//! The native profile: joins, presence, grace, pipes, and legacy peers beside it.
+//! The native profile: joins, presence, grace, and legacy peers beside it.
+
+mod pipes;
 
 use libp2p_identity::PeerId;
 use starpoint_wire::native::{
@@ -173,6 +175,31 @@ fn r_native_2_a_connection_that_has_not_offered_it_does_not_speak_it() {
     let (_, commands) = star.star_dial(legacy, 2, token(1));
     assert_eq!(commands, []);
     assert_eq!(star.broker.counters().malformed[&CallKind::Unknown], 2);
+    let kind = CallKind::StarJoin;
+    let (_, commands) = star.ask_raw(legacy, Err(CallError { kind }));
+    assert_eq!(commands, []);
+    assert_eq!(star.broker.counters().malformed[&CallKind::Unknown], 3);
+}
+
+#[test]
+fn r_native_5_what_cannot_be_read_is_refused_in_the_words_of_its_profile() {
+    let mut star = Star::guarded();
+    let conn = star.native(1);
+    for kind in [
+        CallKind::StarJoin,
+        CallKind::StarPeers,
+        CallKind::StarDial,
+        CallKind::StarRefuse,
+    ] {
+        let (ack, commands) = star.ask_raw(conn, Err(CallError { kind }));
+        let reply = star_reply_in(&commands, conn, ack).expect("an answer");
+        assert_eq!(refused(reply), Refusal::InvalidArguments, "{kind:?}");
+        assert_eq!(star.broker.counters().malformed[&kind], 1);
+    }
+    let kind = CallKind::Join;
+    let (ack, commands) = star.ask_raw(conn, Err(CallError { kind }));
+    let refused = Reply::Refused(Refusal::InvalidArguments);
+    assert_eq!(commands, [reply(conn, ack, refused)]);
 }
 
 #[test]
@@ -361,6 +388,29 @@ fn r_pres_4_a_storm_costs_a_reader_a_bounded_number_of_batches() {
 }
 
 #[test]
+fn r_pres_4_what_a_page_told_ahead_of_a_batch_is_not_left_out_of_it() {
+    let mut star = Star::guarded();
+    star.native(1);
+    let stays = star.native(2);
+    star.advance(SECOND);
+    star.tell(stays, ClientCall::Star(StarCall::Leave));
+    let passes = star.native(3);
+    // The page knows of the third, and not of the second.
+    let (reader, _, pages) = star.native_in(4, default_space());
+    let mut told: Vec<_> = pages[0].ids().collect();
+    told.sort();
+    let mut expected = [id(1), id(3), id(4)];
+    expected.sort();
+    assert_eq!(told, expected);
+    star.tell(passes, ClientCall::Star(StarCall::Leave));
+    star.native(2);
+    let told = batches(&star.advance(SECOND), reader);
+    assert_eq!(told.len(), 1);
+    assert!(names(&told[0].joined).contains(&text(2)));
+    assert_eq!(names(&told[0].left), [text(3)]);
+}
+
+#[test]
 fn r_pres_5_the_more_readers_the_longer_between_batches() {
     let mut star = Star::guarded();
     let readers: Vec<_> = (1..=250).map(|peer| star.native(peer)).collect();
@@ -470,181 +520,4 @@ fn r_pres_8_legacy_peers_are_in_the_default_namespace_and_hear_of_native_ones() 
     star.disconnect(legacy);
     let told = batches(&star.advance(SECOND), native);
     assert_eq!(names(&told[0].left), [text(2)]);
-}
-
-#[test]
-fn r_dial_10_a_pipe_opens_when_both_sides_are_there() {
-    let mut star = Star::guarded();
-    let (dialer, callee) = (star.native(1), star.native(2));
-    star.advance(SECOND);
-    let (ack, commands) = star.star_dial(dialer, 2, token(1));
-    let (to, from, for_callee) = incoming(&commands).expect("the callee is told");
-    assert_eq!((to, from), (callee, id(1)));
-    assert_ne!(for_callee, token(1));
-    let (dialers, commands) = star.arrive(&token(1));
-    let (pipe, side) = dialers.expect("the token is good");
-    assert_eq!((side, commands), (PipeSide::Dialer, vec![]));
-    let (callees, commands) = star.arrive(&for_callee);
-    assert_eq!(callees, Ok((pipe, PipeSide::Callee)));
-    let open = Command::OpenPipe {
-        pipe,
-        dialer: id(1),
-        callee: id(2),
-    };
-    assert_eq!(commands[0], open);
-    let record = PeerRecord::new(&[2; 8]);
-    assert_eq!(
-        star_reply_in(&commands, dialer, ack),
-        Some(StarReply::Dialed { record })
-    );
-    assert_eq!(star.gauges().pipes, 1);
-    star.broker.pipe_ended(pipe);
-    assert_eq!(star.gauges().pipes, 0);
-}
-
-#[test]
-fn r_dial_15_a_token_opens_one_side_once() {
-    let mut star = Star::guarded();
-    let (dialer, _) = (star.native(1), star.native(2));
-    star.star_dial(dialer, 2, token(1));
-    assert!(star.arrive(&token(1)).0.is_ok());
-    assert_eq!(star.arrive(&token(1)).0, Err(Refusal::PipeUnknown));
-    assert_eq!(star.arrive(&token(99)).0, Err(Refusal::PipeUnknown));
-    assert_eq!(star.broker.counters().refusals[&Refusal::PipeUnknown], 2);
-    let (ack, commands) = star.star_dial(dialer, 2, token(2));
-    assert!(star_reply_in(&commands, dialer, ack).is_none());
-    let (ack, commands) = star.star_dial(dialer, 2, token(2));
-    let reply = star_reply_in(&commands, dialer, ack).expect("an answer");
-    assert_eq!(refused(reply), Refusal::DuplicateDialId);
-}
-
-#[test]
-fn r_dial_11_a_dial_that_comes_to_nothing_frees_everything() {
-    let mut star = Star::guarded();
-    let (dialer, callee) = (star.native(1), star.native(2));
-    star.advance(SECOND);
-    // Too late.
-    let (ack, _) = star.star_dial(dialer, 2, token(1));
-    let (pipe, _) = star.arrive(&token(1)).0.expect("the token is good");
-    let commands = star.advance(11 * SECOND);
-    let refusal = Refusal::DialTimeout;
-    assert!(commands.contains(&Command::DropPipe { pipe, refusal }));
-    assert_eq!(
-        refused(star_reply_in(&commands, dialer, ack).expect("an answer")),
-        refusal
-    );
-    // Refused, by the callee alone.
-    let (ack, commands) = star.star_dial(dialer, 2, token(2));
-    let (_, _, for_callee) = incoming(&commands).expect("the callee is told");
-    assert_eq!(star.tell(dialer, refuse(for_callee)), []);
-    assert_eq!(star.tell(callee, refuse(token(2))), []);
-    let commands = star.tell(callee, refuse(for_callee));
-    let reply = star_reply_in(&commands, dialer, ack).expect("an answer");
-    assert_eq!(refused(reply), Refusal::PeerRefused);
-    assert_eq!(star.arrive(&for_callee).0, Err(Refusal::PipeUnknown));
-    // Whoever waits goes, or the callee's connection does.
-    let (ack, _) = star.star_dial(dialer, 2, token(3));
-    let (pipe, _) = star.arrive(&token(3)).0.expect("the token is good");
-    star.broker.pipe_left(pipe);
-    assert!(star_reply_in(&star.drain(), dialer, ack).is_some());
-    let (ack, _) = star.star_dial(dialer, 2, token(4));
-    let commands = star.disconnect(callee);
-    let reply = star_reply_in(&commands, dialer, ack).expect("an answer");
-    assert_eq!(refused(reply), Refusal::PeerGone);
-    assert!(star.broker.pipes.is_empty());
-}
-
-fn refuse(token: PipeToken) -> ClientCall {
-    ClientCall::Star(StarCall::Refuse { token })
-}
-
-#[test]
-fn r_dial_12_a_legacy_callee_is_dialed_by_its_own_profile() {
-    let mut star = Star::guarded();
-    let (native, legacy) = (star.native(1), star.joined(2));
-    let (ack, commands) = star.star_dial(native, 2, token(1));
-    let reply = star_reply_in(&commands, native, ack).expect("an answer");
-    assert_eq!(refused(reply), Refusal::LegacyPeer);
-    star.open_link((native, 1), (legacy, 2), "a");
-    star.open_link((legacy, 2), (native, 1), "b");
-    let commands = star.tell(native, queue("a", DIALER, "hi"));
-    assert!(commands.contains(&chunk_event(legacy, "a", DIALER, "hi")));
-}
-
-#[test]
-fn r_dial_13_pipes_of_a_peer_are_bounded() {
-    let mut star = Star::guarded();
-    let (dialer, _) = (star.native(1), star.native(2));
-    let mut n_taken = 0;
-    for n in 0..=quota::MAX_PIPES {
-        let mut random = [0; 32];
-        random[..8].copy_from_slice(&n.to_le_bytes());
-        let (ack, commands) = star.star_dial(dialer, 2, PipeToken::from_random(random));
-        match star_reply_in(&commands, dialer, ack) {
-            None => n_taken += 1,
-            Some(reply) => assert_eq!(refused(reply), Refusal::TooManyDials),
-        }
-        star.advance(SECOND / 100);
-    }
-    assert_eq!(n_taken, quota::MAX_PIPES);
-}
-
-#[test]
-fn r_dial_14_oneself_and_strangers_cannot_be_dialed() {
-    let mut star = Star::guarded();
-    let conn = star.native(1);
-    for (to, refusal) in [(1, Refusal::DialSelf), (2, Refusal::PeerNotFound)] {
-        let (ack, commands) = star.star_dial(conn, to, token(to));
-        let reply = star_reply_in(&commands, conn, ack).expect("an answer");
-        assert_eq!(refused(reply), refusal);
-    }
-    let (greeted, _) = star.greeted();
-    let (ack, commands) = star.star_dial(greeted, 1, token(3));
-    let reply = star_reply_in(&commands, greeted, ack).expect("an answer");
-    assert_eq!(refused(reply), Refusal::NotAuthorized);
-}
-
-#[test]
-fn r_dial_16_a_lost_control_connection_leaves_open_pipes_alone() {
-    let mut star = Star::guarded();
-    let (dialer, callee) = (star.native(1), star.native(2));
-    let pipe = star.open_pipe(dialer, 2, 1);
-    let mut commands = star.disconnect(dialer);
-    commands.extend(star.disconnect(callee));
-    commands.extend(star.advance(60 * SECOND));
-    assert!(
-        !commands
-            .iter()
-            .any(|c| matches!(c, Command::CutPipe { .. }))
-    );
-    assert_eq!(star.gauges().pipes, 1);
-    assert!(!star.broker.is_empty());
-    star.broker.pipe_ended(pipe);
-    assert!(star.broker.is_empty());
-}
-
-#[test]
-fn r_stop_4_a_star_that_drains_waits_for_pipes_and_cuts_them_in_the_end() {
-    let mut star = Star::guarded();
-    let (dialer, callee) = (star.native(1), star.native(2));
-    let pipe = star.open_pipe(dialer, 2, 1);
-    star.broker.shut_down(star.now);
-    let commands = star.drain();
-    assert!(commands.contains(&close(dialer)) && commands.contains(&close(callee)));
-    star.disconnect(dialer);
-    star.disconnect(callee);
-    assert!(!star.broker.is_empty(), "the pipe is there");
-    assert_eq!(star.broker.cut(star.now), 2);
-    assert!(star.drain().contains(&Command::CutPipe { pipe }));
-}
-
-#[test]
-fn namespaces_that_nobody_is_in_are_forgotten() {
-    let mut star = Star::guarded();
-    let space = Namespace::parse("short-lived").expect("a name");
-    let (conn, _, _) = star.native_in(1, vec![space]);
-    assert_eq!(star.broker.spaces.len(), 1);
-    star.tell(conn, ClientCall::Star(StarCall::Leave));
-    assert_eq!(star.broker.spaces.len(), 0);
-    assert_eq!(star.gauges().peers, 0);
 }
