@@ -18,3 +18,4 @@ mod settings;
 mod shutdown;
 mod stage;
 mod tls;
+mod tunnel;

@@ -25,7 +25,9 @@ pub(crate) async fn answer(stream: &mut Stream, bytes: &[u8]) -> Vec<u8> {
 async fn stranger(stage: &Stage) -> Node {
     let node = start(Vec::new());
     let host = stage.node.peer_id();
-    let address = star_of(&stage.star).with_p2p(host).expect("it has no id yet");
+    let address = star_of(&stage.star)
+        .with_p2p(host)
+        .expect("it has no id yet");
     node.dial(address).await.expect("the host is there");
     node
 }
