@@ -36,6 +36,7 @@ use crate::{
     refusal::Refusal,
     target::TargetName,
 };
+pub use mapping::bind;
 use session::Session;
 pub use socket::Socket;
 
@@ -279,15 +280,16 @@ impl Client {
     /// # Errors
     ///
     /// The address cannot be listened on.
-    pub async fn listen(
+    pub fn listen(
         &mut self,
         address: SocketAddr,
         target: Option<TargetName>,
     ) -> io::Result<SocketAddr> {
-        self.serve(TcpListener::bind(address).await?, target)
+        self.serve(bind(address)?, target)
     }
 
-    /// Like [`listen`](Self::listen), with a listener that is there already.
+    /// Like [`listen`](Self::listen), with a listener that is there already, of
+    /// [`bind`] for one.
     ///
     /// # Errors
     ///

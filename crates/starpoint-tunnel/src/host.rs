@@ -32,7 +32,8 @@ const MAX_WAITING_EVENTS: usize = 1_024;
 /// Commands that wait for the task; whoever gives one more waits, too.
 const MAX_WAITING_COMMANDS: usize = 16;
 
-/// Settings of a host, read once by [`Host::start`].
+/// Settings of a host, read once by [`Host::start`]. A time of more than a year
+/// counts as a year.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
@@ -82,7 +83,7 @@ impl Config {
 pub struct Invitation {
     /// How many clients may come with it. Default: 1.
     pub n_uses: NonZero<u32>,
-    /// How long. Default: 10 min. Who is in stays in.
+    /// How long, at most a year. Default: 10 min. Who is in stays in.
     pub valid_for: Duration,
 }
 

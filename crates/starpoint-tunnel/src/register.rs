@@ -34,6 +34,9 @@ const LOCKOUT: Duration = Duration::from_secs(60);
 /// Peers whose wrong attempts are remembered; the oldest is forgotten first.
 const MAX_FAILED_PEERS: usize = 1_024;
 
+/// No time that can be set is longer: some clocks do not reach further.
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// What happens to clients that are not on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlisted {
@@ -159,7 +162,7 @@ impl Register {
         let invite = Invite {
             secret: secret.clone(),
             made: now,
-            expires: now + valid_for,
+            expires: now + valid_for.min(MAX_TIME),
             n_uses_left: n_uses.get(),
             n_wrong: 0,
         };
@@ -224,7 +227,7 @@ impl Register {
         }
         invite.n_uses_left -= 1;
         if is_asked {
-            let until = now + self.rules.decision_deadline;
+            let until = now + self.rules.decision_deadline.min(MAX_TIME);
             self.waiting.insert(peer, Waiting { session, until });
             return Ok(Joined::Ask);
         }
@@ -277,7 +280,7 @@ impl Register {
             self.give_back(waiting.session);
         }
         if let Some(member) = self.members.get_mut(&peer) {
-            let until = now + self.rules.resume_within;
+            let until = now + self.rules.resume_within.min(MAX_TIME);
             member.presence = Presence::Away { until };
         }
     }

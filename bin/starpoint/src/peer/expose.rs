@@ -40,8 +40,8 @@ Commands, one a line on stdin, unless --accept-all:
   code          print another code
 
 Output:
-  The code goes to stdout, and what happens to stderr. With --json, both go to stdout as objects with
-  `event`, and `code`, `expires_in_s`, `client`, `target`, `star`, `reason` as they apply.
+  The code goes to stdout, and what happens to stderr. With --json, both go to stdout as objects
+  with `event`, and `code`, `expires_in_s`, `client`, `target`, `star`, `reason` as they apply.
 
 Exit codes:
   0   stopped by a signal

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use starpoint_node::Node;
 use starpoint_tunnel::{
     Client, Code, TargetName,
-    client::{ClientEvent, ClientEvents, Config, Ended, State},
+    client::{self, ClientEvent, ClientEvents, Config, Ended, State},
 };
 use tokio::{net::TcpListener, sync::watch};
 
@@ -36,8 +36,8 @@ Examples:
     ssh -o 'ProxyCommand starpoint open spt1... --stdio' user@host
 
 Output:
-  What happens goes to stderr; with --json, to stdout as objects with `event`, and `host`, `targets`,
-  `address`, `target`, `listener`, `reason` as they apply. With --stdio, stdout is the data.
+  What happens goes to stderr; with --json, to stdout as objects with `event`, and `host`,
+  `targets`, `address`, `target`, `listener`, `reason` as they apply. With --stdio, stdout is the data.
 
 Exit codes:
   0   stopped by a signal; with --stdio, the connection has ended
@@ -128,7 +128,7 @@ pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
     setup::run(async move {
         let mut signals = Signals::catch().map_err(Failure::internal)?;
         // Before anybody is asked to let this client in.
-        let listeners = bind(&args.listen).await?;
+        let listeners = bind(&args.listen)?;
         let (node, _events) = starpoint_node::start(config)?;
         let opener = Opener {
             node: node.clone(),
@@ -176,10 +176,10 @@ fn read_code(args: &RawArgs) -> Result<String, Failure> {
     Ok(line)
 }
 
-async fn bind(listeners: &[Listener]) -> Result<Vec<(TcpListener, Option<TargetName>)>, Failure> {
+fn bind(listeners: &[Listener]) -> Result<Vec<(TcpListener, Option<TargetName>)>, Failure> {
     let mut bound = Vec::new();
     for Listener { target, address } in listeners {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
+        let listener = client::bind(*address).map_err(|error| {
             let error = anyhow::Error::new(error).context(format!("cannot listen on {address}"));
             Failure::new(
                 Exit::LISTEN,

@@ -1,8 +1,12 @@
 //! A local listener.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinSet, time};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+    time,
+};
 
 use super::{ClientEvent, Shared, socket};
 use crate::target::TargetName;
@@ -10,6 +14,27 @@ use crate::target::TargetName;
 /// Before a listener is tried again that had trouble: most often there are no
 /// more file descriptors.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Programs that wait to be accepted. Where it overflows, the system forgets some
+/// that believe to be connected; the usual 128 are too few for a browser or two.
+const BACKLOG: u32 = 4_096;
+
+/// Listens on a local address, with room for a burst of programs.
+///
+/// # Errors
+///
+/// The address cannot be listened on, most often because it is in use.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Otherwise the port is in use for a minute after the last socket.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Accepts programs and connects each of them; all end with this future.
 ///

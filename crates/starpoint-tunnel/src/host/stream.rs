@@ -40,7 +40,7 @@ pub(super) async fn serve(
     context: Context,
     peer: PeerId,
     mut stream: Stream,
-    new: OwnedSemaphorePermit,
+    new: Option<OwnedSemaphorePermit>,
     id: ControlId,
 ) {
     let first = frames::read(&mut stream, FIRST_FRAME_DEADLINE).await;

@@ -30,7 +30,8 @@ use crate::{
 
 /// Requests of streams that wait for the task; whoever has one more waits, too.
 const MAX_WAITING_REQUESTS: usize = 256;
-/// Streams that have not yet said what they are for; more are reset.
+/// Streams that have not yet said what they are for, of peers that are not in;
+/// more are reset.
 const MAX_NEW_STREAMS: usize = 256;
 /// Frames that wait to be told to a client; one that takes none is lost.
 pub(super) const MAX_WAITING_FRAMES: usize = 8;
@@ -182,9 +183,17 @@ impl Task {
     }
 
     fn take(&mut self, peer: PeerId, stream: Stream) {
-        let Ok(permit) = Arc::clone(&self.new_streams).try_acquire_owned() else {
-            tracing::debug!(%peer, "Stream reset, too many are new");
-            return;
+        // A client that is in has a bound of its own, and may come with a burst.
+        let permit = if self.register.is_here(peer) {
+            None
+        } else {
+            match Arc::clone(&self.new_streams).try_acquire_owned() {
+                Ok(permit) => Some(permit),
+                Err(_) => {
+                    tracing::debug!(%peer, "Stream reset, too many are new");
+                    return;
+                }
+            }
         };
         let control = ControlId(self.next_control);
         self.next_control += 1;
@@ -277,7 +286,10 @@ impl Task {
             }
             Err(refusal) => {
                 control.tell(Frame::Refused(refusal));
-                self.tell(HostEvent::Refused { client, refusal });
+                // Who goes on guessing is not worth another line.
+                if refusal != Refusal::Locked {
+                    self.tell(HostEvent::Refused { client, refusal });
+                }
             }
         }
     }

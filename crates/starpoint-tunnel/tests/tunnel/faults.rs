@@ -17,7 +17,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_9_a_session_outlives_its_star() {
-    let service = Service::new(echo).await;
+    let service = Service::new(echo);
     let mut stage = Stage::new([&service.address.to_string()]).await;
     let mut guest = stage.guest().await;
     let address = guest.listen().await;
@@ -61,7 +61,7 @@ async fn r_tunnel_9_a_session_outlives_its_star() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_9_a_host_notices_that_a_client_is_gone() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let mut stage = Stage::new([&service.address.to_string()]).await;
     let guest = stage.guest().await;
     let id = guest.node.peer_id();
@@ -84,7 +84,7 @@ async fn r_tunnel_9_a_host_notices_that_a_client_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_16_programs_wait_briefly_for_a_host_that_is_gone() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let mut config = client::Config::default();
     config.wait_deadline = Duration::from_millis(700);
@@ -116,7 +116,7 @@ async fn r_tunnel_16_programs_wait_briefly_for_a_host_that_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_dropped_leaves_no_listener() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let (_stage, guest, address) = Stage::between(service.address).await;
     let mut socket = connect(address).await;
     within("a banner", socket.read_exact(&mut [0; 10]))

@@ -34,7 +34,7 @@ async fn stranger(stage: &Stage) -> Node {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_3_a_host_refuses_what_makes_no_sense() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let node = stranger(&stage).await;
     let malformed = [0, 2, 0x13, Refusal::Malformed.number()];
@@ -59,7 +59,7 @@ async fn r_tunnel_3_a_host_refuses_what_makes_no_sense() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_4_a_stream_that_does_not_say_what_it_is_for_ends() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let node = stranger(&stage).await;
     let begun = std::time::Instant::now();
@@ -77,7 +77,7 @@ async fn r_tunnel_4_a_stream_that_does_not_say_what_it_is_for_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_4_many_silent_streams_keep_nobody_out() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let node = stranger(&stage).await;
     let mut silent = Vec::new();
@@ -105,7 +105,7 @@ async fn r_tunnel_4_many_silent_streams_keep_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_13_an_oversized_chunk_resets_the_socket() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let guest = stage.guest().await;
     let mut stream = guest

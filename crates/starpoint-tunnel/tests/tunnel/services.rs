@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     task::JoinHandle,
 };
 
@@ -17,18 +17,20 @@ pub(crate) struct Service {
 
 impl Service {
     /// Serves everybody on 127.0.0.1.
-    pub(crate) async fn new<F>(serve: fn(TcpStream) -> F) -> Self
+    pub(crate) fn new<F>(serve: fn(TcpStream) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self::at("127.0.0.1:0", serve).await
+        Self::at("127.0.0.1:0", serve)
     }
 
-    pub(crate) async fn at<F>(address: &str, serve: fn(TcpStream) -> F) -> Self
+    pub(crate) fn at<F>(address: &str, serve: fn(TcpStream) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(address).await.expect("a port is free");
+        let address = address.parse().expect("it is an address");
+        // With room for all of them at once.
+        let listener = starpoint_tunnel::client::bind(address).expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let accepting = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {

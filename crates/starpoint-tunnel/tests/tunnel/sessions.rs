@@ -49,8 +49,7 @@ async fn r_tunnel_6_nothing_reaches_the_service_before_the_host_agrees() {
     let service = Service::new(|socket: TcpStream| async {
         REACHED.fetch_add(1, Ordering::SeqCst);
         banner(socket).await;
-    })
-    .await;
+    });
     let mut stage = asking(&service).await;
     let mut guest = Guest::join(stage.code().await).await.unwrap();
     assert_eq!(*guest.client.state().borrow(), State::Waiting);
@@ -85,7 +84,7 @@ async fn r_tunnel_6_nothing_reaches_the_service_before_the_host_agrees() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_7_a_client_that_is_declined_hears_it_and_its_code_is_used_up() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let mut stage = asking(&service).await;
     let code = stage.code().await;
     let guest = Guest::join(code.clone()).await.unwrap();
@@ -101,7 +100,7 @@ async fn r_tunnel_7_a_client_that_is_declined_hears_it_and_its_code_is_used_up()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_7_a_host_that_does_not_decide_gives_the_code_back() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::with([&service.address.to_string()], |config| {
         config.unlisted = Unlisted::Ask;
         config.decision_deadline = Duration::from_millis(500);
@@ -117,7 +116,7 @@ async fn r_tunnel_7_a_host_that_does_not_decide_gives_the_code_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_6_unknown_used_and_expired_codes_say_so() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let unknown = Secret::new([9; 16]);
     let unknown = Code::new(stage.node.peer_id(), [star_of(&stage.star)], unknown);
@@ -138,7 +137,7 @@ async fn r_tunnel_6_unknown_used_and_expired_codes_say_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_10_one_host_serves_as_many_clients_as_it_says() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let mut stage = Stage::with([&service.address.to_string()], |config| {
         config.max_clients = NonZero::new(2).unwrap();
     })
@@ -168,7 +167,7 @@ async fn r_tunnel_10_one_host_serves_as_many_clients_as_it_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_dropped_is_out_at_once_and_others_are_not() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let mut first = stage.guest().await;
     let mut second = stage.guest().await;
@@ -197,7 +196,7 @@ async fn a_client_that_is_dropped_is_out_at_once_and_others_are_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_stops_says_so() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let guest = stage.guest().await;
     within("the stop", stage.host.stop()).await;

@@ -16,8 +16,8 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listeners_come_and_go_while_others_run() {
-    let echoing = Service::new(echo).await;
-    let greeting = Service::new(banner).await;
+    let echoing = Service::new(echo);
+    let greeting = Service::new(banner);
     let targets = [
         format!("echo={}", echoing.address),
         format!("hello={}", greeting.address),
@@ -56,7 +56,7 @@ async fn listeners_come_and_go_while_others_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_without_a_listener_carries_anything() {
-    let service = Service::new(echo).await;
+    let service = Service::new(echo);
     let stage = Stage::new([&service.address.to_string()]).await;
     let guest = stage.guest().await;
     let socket = guest.client.connect(None).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_socket_without_a_listener_carries_anything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_monitor_counts_what_passes_and_goes_with_the_socket() {
-    let service = Service::new(echo).await;
+    let service = Service::new(echo);
     let (at_host, at_client) = (Traffic::default(), Traffic::default());
     let watcher = at_host.clone();
     let stage = Stage::with([&service.address.to_string()], |config| {
@@ -103,7 +103,7 @@ async fn a_monitor_counts_what_passes_and_goes_with_the_socket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_16_more_programs_wait_until_there_is_room() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let mut config = client::Config::default();
     config.max_sockets = std::num::NonZero::new(2).unwrap();
@@ -132,7 +132,7 @@ async fn r_tunnel_16_more_programs_wait_until_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_11_a_host_limits_the_sockets_of_a_client() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::with([&service.address.to_string()], |config| {
         config.max_sockets = std::num::NonZero::new(2).unwrap();
     })

@@ -116,7 +116,7 @@ impl Guest {
 
     pub(crate) async fn listen_for(&mut self, target: Option<&str>) -> SocketAddr {
         let target = target.map(|name| name.parse().expect("it is a name"));
-        let listening = self.client.listen(loopback(), target).await;
+        let listening = self.client.listen(loopback(), target);
         listening.expect("a port is free")
     }
 

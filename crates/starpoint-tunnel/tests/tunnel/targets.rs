@@ -57,7 +57,7 @@ async fn r_tunnel_11_a_target_that_refuses_resets_the_program_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_11_only_what_is_offered_is_connected() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let stage = Stage::new([&format!("web={}", service.address)]).await;
     let guest = stage.guest().await;
     for name in ["ssh", "127.0.0.1", &service.address.port().to_string()] {
@@ -93,11 +93,11 @@ async fn a_service_on_either_loopback_is_found() {
             .await
             .unwrap();
     }
-    let v4 = Service::at("127.0.0.1:0", banner).await;
+    let v4 = Service::at("127.0.0.1:0", banner);
     greets(v4.address.port().to_string()).await;
-    let v6 = Service::at("[::1]:0", banner).await;
+    let v6 = Service::at("[::1]:0", banner);
     greets(v6.address.port().to_string()).await;
     greets(v6.address.to_string()).await;
-    let dual = Service::at("[::]:0", banner).await;
+    let dual = Service::at("[::]:0", banner);
     greets(dual.address.port().to_string()).await;
 }

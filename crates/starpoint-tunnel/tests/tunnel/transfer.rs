@@ -1,8 +1,12 @@
 //! Bytes go through, all of them.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZero,
+    time::{Duration, Instant},
+};
 
 use starpoint_test_support::within;
+use starpoint_tunnel::client;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -10,12 +14,12 @@ use tokio::{
 
 use crate::{
     services::{Service, banner, body, echo, firehose, get, http, read_all, sha256},
-    stage::{Stage, all, connect},
+    stage::{Guest, Stage, all, connect},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_13_three_hundred_requests_get_their_own_bodies() {
-    let service = Service::new(http).await;
+    let service = Service::new(http);
     let (_stage, _guest, address) = Stage::between(service.address).await;
     const SIZES: [usize; 10] = [
         0,
@@ -45,7 +49,7 @@ async fn r_tunnel_13_three_hundred_requests_get_their_own_bodies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_11_a_service_may_speak_first() {
-    let service = Service::new(banner).await;
+    let service = Service::new(banner);
     let (_stage, _guest, address) = Stage::between(service.address).await;
     let mut socket = connect(address).await;
     let mut greeting = [0; 10];
@@ -66,7 +70,7 @@ async fn r_tunnel_11_a_service_may_speak_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_13_much_goes_both_ways_at_once() {
     const N_BYTES: usize = 64 * 1024 * 1024;
-    let service = Service::new(echo).await;
+    let service = Service::new(echo);
     let (_stage, _guest, address) = Stage::between(service.address).await;
     let (mut reader, mut writer) = connect(address).await.into_split();
     let before = rss_bytes();
@@ -109,7 +113,7 @@ fn rss_bytes() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_14_what_was_sent_before_a_close_arrives_whole() {
-    let service = Service::new(firehose).await;
+    let service = Service::new(firehose);
     let (_stage, _guest, address) = Stage::between(service.address).await;
     let mut socket = connect(address).await;
     let mut first = [0; 1];
@@ -126,8 +130,8 @@ async fn r_tunnel_14_what_was_sent_before_a_close_arrives_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_15_a_reader_that_stops_holds_up_its_own_writer_only() {
-    let hose = Service::new(firehose).await;
-    let echoing = Service::new(echo).await;
+    let hose = Service::new(firehose);
+    let echoing = Service::new(echo);
     let targets = [hose.address, echoing.address].map(|address| address.to_string());
     let stage = Stage::new([&targets[0], &targets[1]]).await;
     let mut guest = stage.guest().await;
@@ -179,8 +183,7 @@ async fn r_tunnel_13_either_direction_may_end_first() {
         let request = read_all(&mut socket).await;
         socket.write_all(&request).await.unwrap();
         socket.write_all(b", late").await.unwrap();
-    })
-    .await;
+    });
     let (_stage, _guest, address) = Stage::between(service.address).await;
     let mut socket = connect(address).await;
     socket.write_all(b"question").await.unwrap();
@@ -195,8 +198,7 @@ async fn r_tunnel_13_either_direction_may_end_first() {
         assert_eq!(heard, b"still there");
         // Nobody would notice the panic of a service: this is the sign.
         HEARD.add_permits(1);
-    })
-    .await;
+    });
     let (_stage, _guest, address) = Stage::between(service.address).await;
     let mut socket = connect(address).await;
     assert!(within("the end", read_all(&mut socket)).await.is_empty());
@@ -219,8 +221,7 @@ async fn r_tunnel_14_a_thousand_bursts_lose_nothing() {
         let number: u64 = text.parse().unwrap();
         SUM.fetch_add(number, std::sync::atomic::Ordering::Relaxed);
         DONE.add_permits(1);
-    })
-    .await;
+    });
     let (_stage, _guest, address) = Stage::between(service.address).await;
     for batch in 0..10 {
         let bursts = (1..=100).map(|n| async move {
@@ -237,11 +238,50 @@ async fn r_tunnel_14_a_thousand_bursts_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn eight_hundred_programs_may_come_in_the_same_moment() {
+    let service = Service::new(banner);
+    let stage = Stage::new([&service.address.to_string()]).await;
+    let mut config = client::Config::default();
+    config.max_sockets = NonZero::new(1_000).unwrap();
+    let mut guest = Guest::join_with(stage.code().await, config).await.unwrap();
+    let address = guest.listen().await;
+    let programs = (0..800).map(|_| async move {
+        let mut socket = connect(address).await;
+        socket.read_exact(&mut [0; 10]).await.unwrap();
+        socket
+    });
+    let sockets = all("eight hundred banners", programs).await;
+    assert_eq!(sockets.len(), 800);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_short_sockets_leave_a_long_one_alone() {
+    let service = Service::new(echo);
+    let (_stage, _guest, address) = Stage::between(service.address).await;
+    let mut lasting = connect(address).await;
+    for round in 0_u32..30 {
+        let short = (0..100_u32).map(|n| async move {
+            let mut socket = connect(address).await;
+            let sent = (round * 100 + n).to_be_bytes();
+            socket.write_all(&sent).await.unwrap();
+            socket.shutdown().await.unwrap();
+            assert_eq!(read_all(&mut socket).await, sent);
+        });
+        all("a hundred short sockets", short).await;
+        let mut four = [0; 4];
+        lasting.write_all(&round.to_be_bytes()).await.unwrap();
+        within("an echo", lasting.read_exact(&mut four))
+            .await
+            .unwrap();
+        assert_eq!(four, round.to_be_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_13_a_reset_is_seen_as_one() {
     let service = Service::new(|socket: TcpStream| async move {
         socket.set_zero_linger().unwrap();
-    })
-    .await;
+    });
     let (_stage, _guest, address) = Stage::between(service.address).await;
     let mut socket = connect(address).await;
     let read = within("the reset", socket.read(&mut [0; 1])).await;
@@ -257,8 +297,7 @@ async fn r_tunnel_13_a_reset_is_seen_as_one() {
         let error = socket.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         RESET.add_permits(1);
-    })
-    .await;
+    });
     let (_stage, _guest, address) = Stage::between(service.address).await;
     let mut socket = connect(address).await;
     within("a byte", socket.read_exact(&mut [0; 1]))
@@ -276,8 +315,7 @@ async fn r_tunnel_14_a_service_that_wants_no_more_is_heard_to_its_end() {
         socket.read_exact(&mut first).await.unwrap();
         socket.write_all(b"too much").await.unwrap();
         // Closed with a request that is not read: the system resets it.
-    })
-    .await;
+    });
     let (_stage, _guest, address) = Stage::between(service.address).await;
     for _ in 0..20 {
         let (mut reader, mut writer) = connect(address).await.into_split();
