@@ -15,15 +15,27 @@ use crate::{refusal::Refusal, target::Target};
 /// Names are resolved here, once, and the very address that was checked is the
 /// one that is connected; no name server can come between.
 pub(super) async fn connect(target: &Target, deadline: Duration) -> Result<TcpStream, Refusal> {
-    match time::timeout(deadline, attempts(target)).await {
+    limited(deadline, attempts(target)).await
+}
+
+async fn limited(
+    deadline: Duration,
+    attempts: impl Future<Output = Result<TcpStream, Refusal>>,
+) -> Result<TcpStream, Refusal> {
+    match time::timeout(deadline, attempts).await {
         Ok(done) => done,
         Err(_) => Err(Refusal::TargetTimeout),
     }
 }
 
 async fn attempts(target: &Target) -> Result<TcpStream, Refusal> {
+    first_of(target.permitted(resolved(target).await?)).await
+}
+
+/// Connects the first address that answers. None at all: the rules have left none.
+async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, Refusal> {
     let mut refusal = Refusal::Forbidden;
-    for address in target.permitted(resolved(target).await?) {
+    for address in addresses {
         match TcpStream::connect(address).await {
             Ok(socket) => {
                 // Small answers shall not wait for more.
@@ -66,5 +78,42 @@ fn refusal_of(error: &io::Error) -> Refusal {
         Refusal::TargetTimeout
     } else {
         Refusal::TargetUnreachable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn r_tunnel_11_every_failure_has_a_reason_of_its_own() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = closed.local_addr().unwrap().to_string().parse().unwrap();
+        drop(closed);
+        let connected = connect(&target, Duration::from_secs(10)).await;
+        assert_eq!(connected.unwrap_err(), Refusal::TargetRefused);
+        let connected = limited(Duration::from_millis(1), std::future::pending()).await;
+        assert_eq!(connected.unwrap_err(), Refusal::TargetTimeout);
+    }
+
+    #[tokio::test]
+    async fn r_tunnel_12_a_target_without_a_permitted_address_is_forbidden() {
+        assert_eq!(first_of(Vec::new()).await.unwrap_err(), Refusal::Forbidden);
+    }
+
+    #[test]
+    fn other_errors_mean_that_there_is_no_way() {
+        let refusal = |kind: io::ErrorKind| refusal_of(&kind.into());
+        assert_eq!(
+            refusal(io::ErrorKind::HostUnreachable),
+            Refusal::TargetUnreachable
+        );
+        assert_eq!(refusal(io::ErrorKind::TimedOut), Refusal::TargetTimeout);
+        assert_eq!(
+            refusal(io::ErrorKind::ConnectionReset),
+            Refusal::TargetRefused
+        );
     }
 }
