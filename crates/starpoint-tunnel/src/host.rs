@@ -43,7 +43,8 @@ pub struct Config {
     pub allow: BTreeSet<PeerId>,
     /// What happens to others with a code. Default: each is asked about.
     pub unlisted: Unlisted,
-    /// Clients at a time, those included that are away. Default: 1.
+    /// Clients at a time. One that is away gives way to another one that is let
+    /// in. Default: 1.
     pub max_clients: NonZero<usize>,
     /// Sockets of one client at a time; more are refused. Default: 1 024.
     pub max_sockets: NonZero<usize>,
@@ -120,8 +121,8 @@ pub enum HostEvent {
         /// Who it is.
         client: PeerId,
     },
-    /// A client has left, was dropped, or was away for too long. Its session is
-    /// over.
+    /// A client has left, was dropped, was away for too long or gave way to
+    /// another one. Its session is over.
     Left {
         /// Who it is.
         client: PeerId,

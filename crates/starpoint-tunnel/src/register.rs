@@ -130,6 +130,7 @@ pub(crate) struct Register {
     waiting: BTreeMap<PeerId, Waiting>,
     members: BTreeMap<PeerId, Member>,
     failures: BTreeMap<PeerId, Failures>,
+    replaced: Vec<PeerId>,
     has_accepted: bool,
 }
 
@@ -141,6 +142,7 @@ impl Register {
             waiting: BTreeMap::new(),
             members: BTreeMap::new(),
             failures: BTreeMap::new(),
+            replaced: Vec::new(),
             has_accepted: false,
         }
     }
@@ -187,6 +189,7 @@ impl Register {
         if self.is_locked(peer, now) {
             return Err(Refusal::Locked);
         }
+        let is_full = self.is_full_for(peer);
         let Some(invite) = self.invites.get_mut(&session) else {
             self.note_failure(peer, now);
             return Err(Refusal::UnknownCode);
@@ -201,9 +204,10 @@ impl Register {
         }
         // From here on the client has the code, and may know what is wrong with it.
         if let Some(waiting) = self.waiting.get(&peer) {
-            return match waiting.session == session {
-                true => Ok(Joined::StillAsked),
-                false => Err(Refusal::Busy),
+            return if waiting.session == session {
+                Ok(Joined::StillAsked)
+            } else {
+                Err(Refusal::Busy)
             };
         }
         if invite.n_uses_left == 0 {
@@ -212,8 +216,7 @@ impl Register {
         if now >= invite.expires {
             return Err(Refusal::ExpiredCode);
         }
-        // Who is away keeps a place.
-        if !self.members.contains_key(&peer) && self.members.len() >= self.rules.max_clients {
+        if is_full {
             return Err(Refusal::Full);
         }
         let is_asked = !self.rules.allow.contains(&peer)
@@ -239,8 +242,37 @@ impl Register {
     fn let_in(&mut self, peer: PeerId, secret: Secret) {
         self.has_accepted = true;
         self.failures.remove(&peer);
+        if !self.members.contains_key(&peer) && self.members.len() >= self.rules.max_clients {
+            let longest = self.away().min().map(|(_, away)| away);
+            if let Some(away) = longest {
+                self.members.remove(&away);
+                self.replaced.push(away);
+            }
+        }
         let presence = Presence::Here;
         self.members.insert(peer, Member { secret, presence });
+    }
+
+    /// Returns whether there is no place for this client. One that is away has to
+    /// give way: the host has made a code for somebody else.
+    fn is_full_for(&self, peer: PeerId) -> bool {
+        let n_here = self.members.len() - self.away().count();
+        !self.members.contains_key(&peer) && n_here >= self.rules.max_clients
+    }
+
+    /// Returns the clients that are away, and until when they may come back.
+    fn away(&self) -> impl Iterator<Item = (Instant, PeerId)> {
+        self.members
+            .iter()
+            .filter_map(|(peer, m)| match m.presence {
+                Presence::Here => None,
+                Presence::Away { until } => Some((until, *peer)),
+            })
+    }
+
+    /// Takes the clients that had to give way since the last time.
+    pub(crate) fn replaced(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.replaced)
     }
 
     /// Settles a client that waits; `None` when it does not.
@@ -252,7 +284,7 @@ impl Register {
         let waiting = self.waiting.remove(&peer)?;
         Some(match decision {
             Decision::Decline => Err(Refusal::Declined),
-            Decision::Accept if self.members.len() >= self.rules.max_clients => {
+            Decision::Accept if self.is_full_for(peer) => {
                 self.give_back(waiting.session);
                 Err(Refusal::Full)
             }
@@ -313,11 +345,7 @@ impl Register {
     /// Returns when [`time_out`](Self::time_out) has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.values().map(|waiting| waiting.until);
-        let away = self.members.values().filter_map(|m| match m.presence {
-            Presence::Here => None,
-            Presence::Away { until } => Some(until),
-        });
-        waiting.chain(away).min()
+        waiting.chain(self.away().map(|(until, _)| until)).min()
     }
 
     /// Ends what has taken too long.
@@ -328,12 +356,9 @@ impl Register {
                 ended.push(TimedOut::Decision(*peer));
             }
         }
-        for (peer, member) in &self.members {
-            match member.presence {
-                Presence::Away { until } if until <= now => ended.push(TimedOut::Away(*peer)),
-                Presence::Here | Presence::Away { .. } => {}
-            }
-        }
+        let is_over = |(until, _): &(Instant, PeerId)| *until <= now;
+        let away = self.away().filter(is_over);
+        ended.extend(away.map(|(_, peer)| TimedOut::Away(peer)));
         for timed_out in &ended {
             match timed_out {
                 TimedOut::Decision(peer) | TimedOut::Away(peer) => drop(self.remove(*peer)),

@@ -268,7 +268,9 @@ impl Task {
     }
 
     fn join(&mut self, client: PeerId, session: SessionId, proof: &Proof, control: Control) {
-        match self.register.join(client, session, proof, Instant::now()) {
+        let joined = self.register.join(client, session, proof, Instant::now());
+        self.tell_replaced();
+        match joined {
             Ok(Joined::Ask) => {
                 self.wait(client, control);
                 self.tell(HostEvent::Asked { client });
@@ -322,7 +324,9 @@ impl Task {
     }
 
     fn decide(&mut self, client: PeerId, decision: Decision) -> bool {
-        match self.register.decide(client, decision) {
+        let decided = self.register.decide(client, decision);
+        self.tell_replaced();
+        match decided {
             Some(Ok(_)) => {
                 self.open(client);
                 self.tell(HostEvent::Joined { client });
@@ -334,6 +338,12 @@ impl Task {
                 true
             }
             None => false,
+        }
+    }
+
+    fn tell_replaced(&mut self) {
+        for client in self.register.replaced() {
+            self.tell(HostEvent::Left { client });
         }
     }
 

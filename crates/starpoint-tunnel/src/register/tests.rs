@@ -203,7 +203,7 @@ fn r_tunnel_9_who_has_left_or_was_dropped_does_not_come_back() {
 }
 
 #[test]
-fn r_tunnel_10_who_is_away_keeps_its_place() {
+fn r_tunnel_10_who_is_away_gives_way_when_there_is_no_other_place() {
     let mut desk = Desk::new(Unlisted::AcceptAll, 2);
     let secret = desk.invite(9);
     let [first, second, third] = peers();
@@ -211,10 +211,14 @@ fn r_tunnel_10_who_is_away_keeps_its_place() {
     assert_eq!(desk.join(second, &secret), Ok(Joined::Accepted));
     assert_eq!(desk.join(third, &secret), Err(Refusal::Full));
     desk.register.lost(first, desk.now);
-    assert_eq!(desk.join(third, &secret), Err(Refusal::Full));
-    desk.register.remove(second);
+    desk.now += MINUTE;
+    desk.register.lost(second, desk.now);
     assert_eq!(desk.join(third, &secret), Ok(Joined::Accepted));
-    assert_eq!(desk.join(first, &secret), Ok(Joined::Resumed));
+    assert_eq!(desk.register.replaced(), [first]);
+    assert_eq!(desk.register.replaced(), []);
+    assert_eq!(desk.join(second, &secret), Ok(Joined::Resumed));
+    // Nothing is left of the first one but its use of a code.
+    assert_eq!(desk.join(first, &secret), Err(Refusal::Full));
 }
 
 #[test]
