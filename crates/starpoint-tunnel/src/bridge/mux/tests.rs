@@ -1,0 +1,661 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::bridge::{
+    codec::{HEADER_BYTES, frames},
+    reassembly::MESSAGE_LIFETIME,
+    room::{charge, encode_room},
+};
+
+const WINDOW: usize = 64 * 1024;
+
+fn config() -> MuxConfig {
+    MuxConfig {
+        window_bytes: WINDOW,
+        ..MuxConfig::default()
+    }
+}
+
+fn mux(role: Role) -> Mux {
+    Mux::new(role, config()).unwrap()
+}
+
+fn frame(event: FrameEvent, line: u16, message: u16, payload: &[u8]) -> Bytes {
+    let payload = Bytes::copy_from_slice(payload);
+    Frame::whole(event, line, message, payload)
+        .unwrap()
+        .encode()
+}
+
+/// Gives a frame to a mux.
+fn hear(mux: &mut Mux, event: FrameEvent, line: u16, message: u16, payload: &[u8]) {
+    mux.handle_message(&frame(event, line, message, payload), Instant::now());
+}
+
+fn events(mux: &mut Mux) -> Vec<Event> {
+    std::iter::from_fn(|| mux.next_event()).collect()
+}
+
+/// What a mux has to say, as event, line, message and payload.
+fn said(mux: &mut Mux) -> Vec<(FrameEvent, u16, u16, Bytes)> {
+    std::iter::from_fn(|| mux.next_message())
+        .map(|bytes| {
+            let frame = Frame::decode(&bytes).unwrap();
+            let (event, line, message) = (frame.event(), frame.line(), frame.message());
+            (event, line, message, frame.into_payload())
+        })
+        .collect()
+}
+
+/// The same, without payloads and without what gives room.
+fn words(mux: &mut Mux) -> Vec<(FrameEvent, u16)> {
+    let words = said(mux).into_iter();
+    words.map(|(event, line, ..)| (event, line)).collect()
+}
+
+fn close_code(mux: &mut Mux) -> Option<String> {
+    let closed = said(mux)
+        .into_iter()
+        .find(|(event, ..)| *event == FrameEvent::Close);
+    closed.map(|(.., code)| String::from_utf8(code.to_vec()).unwrap())
+}
+
+/// Carries messages both ways until nobody has any.
+fn exchange(a: &mut Mux, b: &mut Mux) {
+    loop {
+        let to_b: Vec<_> = std::iter::from_fn(|| a.next_message()).collect();
+        let to_a: Vec<_> = std::iter::from_fn(|| b.next_message()).collect();
+        if to_a.is_empty() && to_b.is_empty() {
+            return;
+        }
+        for message in to_b {
+            b.handle_message(&message, Instant::now());
+        }
+        for message in to_a {
+            a.handle_message(&message, Instant::now());
+        }
+    }
+}
+
+fn incoming(mux: &mut Mux) -> LineKey {
+    events(mux)
+        .into_iter()
+        .find_map(|event| match event {
+            Event::Incoming(line) => Some(line),
+            Event::Opened(_) | Event::Readable(_) | Event::Sent(..) | Event::Reset(..) => None,
+        })
+        .expect("a line has come in")
+}
+
+/// Two sides with one line that both know.
+fn joined() -> (Mux, LineKey, Mux, LineKey) {
+    let (mut client, mut host) = (mux(Role::Opens), mux(Role::Serves));
+    let near = client.open().unwrap();
+    exchange(&mut client, &mut host);
+    let far = incoming(&mut host);
+    host.accept(far);
+    exchange(&mut client, &mut host);
+    assert_eq!(events(&mut client), [Event::Opened(near)]);
+    (client, near, host, far)
+}
+
+/// A host whose line 1 comes from the reference: what it says is heard by hand.
+fn plain_host() -> (Mux, LineKey) {
+    let mut host = mux(Role::Serves);
+    hear(&mut host, FrameEvent::Connect, 1, 0, b"");
+    let line = incoming(&mut host);
+    host.accept(line);
+    (host, line)
+}
+
+/// Reads and takes all.
+fn drain(mux: &mut Mux, line: LineKey) -> (Vec<u8>, Option<Read>) {
+    let mut bytes = Vec::new();
+    loop {
+        match mux.read(line) {
+            Some(Read::Data(data)) => {
+                mux.taken(line, data.len());
+                bytes.extend_from_slice(&data);
+            }
+            other @ (Some(Read::End | Read::Over) | None) => return (bytes, other),
+        }
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let wrong = |change: fn(&mut MuxConfig)| {
+        let mut config = MuxConfig::default();
+        change(&mut config);
+        Mux::new(Role::Opens, config)
+            .map(|_| ())
+            .unwrap_err()
+            .setting
+    };
+    assert_eq!(wrong(|config| config.max_lines = 0), "max_lines");
+    assert_eq!(wrong(|config| config.max_lines = 65_536), "max_lines");
+    assert_eq!(wrong(|config| config.chunk_bytes = 65_525), "chunk_bytes");
+    assert_eq!(wrong(|config| config.window_bytes = 65_535), "window_bytes");
+    assert_eq!(wrong(|config| config.untaken_bytes = 1), "untaken_bytes");
+}
+
+#[test]
+fn r_bridge_2_a_mux_sends_65524_bytes_at_most_and_takes_65525() {
+    let config = MuxConfig {
+        chunk_bytes: MAX_SENT_PAYLOAD_BYTES,
+        window_bytes: MAX_ROOM_BYTES,
+        ..MuxConfig::default()
+    };
+    let mut client = Mux::new(Role::Opens, config).unwrap();
+    let line = client.open().unwrap();
+    assert_eq!(said(&mut client)[0].3, encode_room(1024 * 1024));
+    hear(&mut client, FrameEvent::Connect, 1, 0, b"");
+    client.write(line, vec![1; OUTBOX_BYTES].into()).unwrap();
+    let lens: Vec<_> = said(&mut client)
+        .iter()
+        .map(|(.., payload)| HEADER_BYTES + payload.len())
+        .collect();
+    assert_eq!(lens, [65_535, 11 + 12]);
+    hear(&mut client, FrameEvent::Data, 1, 1, &[7; 65_525]);
+    assert_eq!(drain(&mut client, line), (vec![7; 65_525], None));
+}
+
+/// The words of one echo, as they were recorded, with a plain peer on either side.
+#[test]
+fn r_bridge_10_a_dialogue_with_the_reference_has_its_words() {
+    use FrameEvent::{Close, Connect, Data};
+    let mut client = mux(Role::Opens);
+    let near = client.open().unwrap();
+    client.write(near, Bytes::from_static(b"hi")).unwrap();
+    assert_eq!(words(&mut client), [(Connect, 1), (Data, 1)]);
+    hear(&mut client, Connect, 1, 0, b"");
+    hear(&mut client, Data, 1, 1, b"hi");
+    assert_eq!(drain(&mut client, near), (b"hi".to_vec(), None));
+    client.end(near);
+    assert_eq!(words(&mut client), [(Close, 1)]);
+    hear(&mut client, Close, 1, 2, b"");
+    assert_eq!(client.read(near), Some(Read::Over));
+    client.finish(near);
+    assert_eq!((client.n_lines(), said(&mut client).len()), (0, 0));
+
+    let (mut host, far) = plain_host();
+    hear(&mut host, Data, 1, 1, b"hi");
+    assert_eq!(drain(&mut host, far), (b"hi".to_vec(), None));
+    host.write(far, Bytes::from_static(b"hi")).unwrap();
+    let expected = [
+        (Connect, 1, 0, Bytes::new()),
+        (Data, 1, 1, Bytes::from_static(b"hi")),
+    ];
+    assert_eq!(said(&mut host), expected);
+    hear(&mut host, Close, 1, 2, b"");
+    assert_eq!(host.read(far), Some(Read::Over));
+    host.finish(far);
+    assert_eq!(said(&mut host), [(Close, 1, 2, Bytes::new())]);
+    assert_eq!(host.n_lines(), 0);
+}
+
+#[test]
+fn r_bridge_10_a_host_that_ends_first_closes_to_the_reference() {
+    let (mut host, far) = plain_host();
+    host.write(far, Bytes::from_static(b"bye")).unwrap();
+    host.end(far);
+    let all = words(&mut host);
+    assert_eq!(all.last(), Some(&(FrameEvent::Close, 1)));
+    assert_eq!(all.len(), 3);
+    assert_eq!(host.n_lines(), 1, "until the other side has closed too");
+    hear(&mut host, FrameEvent::Close, 1, 1, b"");
+    assert_eq!(drain(&mut host, far), (Vec::new(), Some(Read::Over)));
+    host.finish(far);
+    assert_eq!((host.n_lines(), said(&mut host).len()), (0, 0));
+}
+
+#[test]
+fn r_bridge_10_a_close_with_unread_data_is_read_behind_them() {
+    let (mut host, far) = plain_host();
+    for message in 1..=3 {
+        hear(
+            &mut host,
+            FrameEvent::Data,
+            1,
+            message,
+            &[message as u8; 4_000],
+        );
+    }
+    hear(&mut host, FrameEvent::Close, 1, 4, b"");
+    let (bytes, end) = drain(&mut host, far);
+    assert_eq!((bytes.len(), end), (12_000, Some(Read::Over)));
+}
+
+#[test]
+fn r_bridge_10_a_burst_before_the_target_is_there_is_not_lost() {
+    let mut host = mux(Role::Serves);
+    hear(&mut host, FrameEvent::Connect, 1, 0, b"");
+    hear(&mut host, FrameEvent::Data, 1, 1, b"all");
+    hear(&mut host, FrameEvent::Close, 1, 2, b"");
+    let line = incoming(&mut host);
+    assert!(said(&mut host).is_empty());
+    host.accept(line);
+    assert_eq!(drain(&mut host, line), (b"all".to_vec(), Some(Read::Over)));
+    host.finish(line);
+    assert_eq!(words(&mut host), [(FrameEvent::Close, 1)]);
+}
+
+#[test]
+fn r_bridge_11_each_direction_ends_by_itself() {
+    let (mut client, near, mut host, far) = joined();
+    client.write(near, Bytes::from_static(b"ask")).unwrap();
+    client.end(near);
+    exchange(&mut client, &mut host);
+    assert_eq!(drain(&mut host, far), (b"ask".to_vec(), Some(Read::End)));
+    host.write(far, Bytes::from_static(b"answer")).unwrap();
+    host.end(far);
+    exchange(&mut client, &mut host);
+    assert_eq!(
+        drain(&mut client, near),
+        (b"answer".to_vec(), Some(Read::End))
+    );
+    host.finish(far);
+    exchange(&mut client, &mut host);
+    assert_eq!((client.n_lines(), host.n_lines()), (1, 1));
+    client.finish(near);
+    exchange(&mut client, &mut host);
+    assert_eq!((client.n_lines(), host.n_lines()), (0, 0));
+}
+
+#[test]
+fn r_bridge_11_an_end_waits_until_the_other_side_is_known() {
+    let (mut client, mut host) = (mux(Role::Opens), mux(Role::Serves));
+    let near = client.open().unwrap();
+    client.write(near, Bytes::from_static(b"burst")).unwrap();
+    client.end(near);
+    assert_eq!(said(&mut client).len(), 2, "CONNECT and DATA");
+    hear(&mut host, FrameEvent::Connect, 1, 0, &encode_room(1));
+    let far = incoming(&mut host);
+    host.accept(far);
+    exchange(&mut client, &mut host);
+    assert_eq!(host.read(far), None, "the data is still missing");
+    hear(&mut host, FrameEvent::Data, 1, 1, b"burst");
+    assert_eq!(drain(&mut host, far), (b"burst".to_vec(), Some(Read::End)));
+}
+
+#[test]
+fn r_bridge_9_a_reset_is_told_with_its_reason_and_both_forget() {
+    let (mut client, near, mut host, far) = joined();
+    host.write(far, Bytes::from_static(b"lost")).unwrap();
+    host.reset(far, CloseReason::Reset);
+    exchange(&mut client, &mut host);
+    assert_eq!(
+        events(&mut client),
+        [Event::Reset(near, CloseReason::Reset)]
+    );
+    assert_eq!((client.n_lines(), host.n_lines()), (0, 0));
+
+    let (mut client, near, mut host, far) = joined();
+    client.reset(near, CloseReason::Reset);
+    host.reset(far, CloseReason::Reset);
+    exchange(&mut client, &mut host);
+    assert_eq!((client.n_lines(), host.n_lines()), (0, 0), "both at once");
+}
+
+#[test]
+fn r_bridge_9_a_target_that_refuses_is_told() {
+    let (mut client, mut host) = (mux(Role::Opens), mux(Role::Serves));
+    let near = client.open().unwrap();
+    exchange(&mut client, &mut host);
+    let far = incoming(&mut host);
+    host.reset(far, CloseReason::Refused);
+    exchange(&mut client, &mut host);
+    assert_eq!(
+        events(&mut client),
+        [Event::Reset(near, CloseReason::Refused)]
+    );
+    assert_eq!((client.n_lines(), host.n_lines()), (0, 0));
+}
+
+#[test]
+fn a_line_of_which_nobody_has_heard_leaves_no_trace() {
+    let mut client = mux(Role::Opens);
+    let line = client.open().unwrap();
+    client.reset(line, CloseReason::Reset);
+    assert_eq!((client.n_lines(), said(&mut client).len()), (0, 0));
+}
+
+#[test]
+fn r_bridge_6_an_id_is_free_when_the_host_has_heard_the_last_word() {
+    let (mut client, near, mut host, far) = joined();
+    host.reset(far, CloseReason::Reset);
+    let reset: Vec<_> = std::iter::from_fn(|| host.next_message()).collect();
+    client.reset(near, CloseReason::Reset);
+    for message in &reset {
+        client.handle_message(message, Instant::now());
+    }
+    assert_eq!(client.n_lines(), 1, "the host has not heard of the reset");
+    exchange(&mut client, &mut host);
+    assert_eq!((client.n_lines(), host.n_lines()), (0, 0));
+}
+
+#[test]
+fn r_bridge_6_only_one_side_opens_lines_and_the_number_is_bounded() {
+    let config = MuxConfig {
+        max_lines: 2,
+        ..config()
+    };
+    let mut host = Mux::new(Role::Serves, config).unwrap();
+    assert_eq!(host.open(), Err(OpenError::Serves));
+    let mut client = mux(Role::Opens);
+    let lines: Vec<_> = (0..3).map(|_| client.open().unwrap()).collect();
+    exchange(&mut client, &mut host);
+    assert_eq!(
+        events(&mut client),
+        [Event::Reset(lines[2], CloseReason::Busy)]
+    );
+    assert_eq!((client.n_lines(), host.n_lines()), (2, 2));
+    let mut client = Mux::new(Role::Opens, config).unwrap();
+    let first = client.open().unwrap();
+    client.open().unwrap();
+    assert_eq!(client.open(), Err(OpenError::Busy));
+    client.reset(first, CloseReason::Reset);
+    assert!(client.open().is_ok());
+}
+
+#[test]
+fn r_bridge_7_a_writer_stops_when_the_room_is_used_up() {
+    let (mut client, near, mut host, far) = joined();
+    let piece = Bytes::from(vec![5; 16 * 1024]);
+    let mut written = 0;
+    for _ in 0..100 {
+        if client.writable(near) >= piece.len() {
+            client.write(near, piece.clone()).unwrap();
+            written += piece.len();
+        }
+        exchange(&mut client, &mut host);
+    }
+    assert!(written <= WINDOW + OUTBOX_BYTES, "{written}");
+    assert!(host.wants_input());
+    let error = client.write(near, vec![5; OUTBOX_BYTES].into());
+    assert!(error.is_err());
+    let mut read = 0;
+    while read < written {
+        let (bytes, _) = drain(&mut host, far);
+        assert!(!bytes.is_empty(), "room is given as it is taken");
+        read += bytes.len();
+        exchange(&mut client, &mut host);
+    }
+    assert_eq!(read, written);
+    assert_eq!(client.writable(near), OUTBOX_BYTES);
+}
+
+#[test]
+fn r_bridge_7_more_than_there_is_room_for_cuts_the_line_only() {
+    let mut host = mux(Role::Serves);
+    for line in [1, 2] {
+        hear(
+            &mut host,
+            FrameEvent::Connect,
+            line,
+            0,
+            &encode_room(1_000_000),
+        );
+        let key = incoming(&mut host);
+        host.accept(key);
+    }
+    said(&mut host);
+    for message in 1..10 {
+        hear(&mut host, FrameEvent::Data, 1, message, &[0; 16_000]);
+    }
+    assert_eq!(close_code(&mut host).as_deref(), Some("flood"));
+    events(&mut host);
+    hear(&mut host, FrameEvent::Data, 2, 1, b"unharmed");
+    assert!(matches!(events(&mut host)[..], [Event::Readable(line)] if line.id() == 2));
+    assert_eq!(host.counters().cut, 1);
+}
+
+#[test]
+fn r_bridge_7_a_peer_of_the_reference_is_given_no_room() {
+    let (mut host, line) = plain_host();
+    for message in 1..20 {
+        hear(&mut host, FrameEvent::Data, 1, message, &[0; 16_000]);
+        drain(&mut host, line);
+    }
+    assert_eq!(words(&mut host), [(FrameEvent::Connect, 1)]);
+}
+
+#[test]
+fn r_bridge_8_the_channel_waits_for_a_reader_without_room_and_then_cuts_it() {
+    let (mut host, slow) = plain_host();
+    hear(&mut host, FrameEvent::Connect, 2, 0, b"");
+    let other = incoming(&mut host);
+    host.accept(other);
+    let start = Instant::now();
+    let mut message = 0;
+    while host.wants_input() {
+        message += 1;
+        host.handle_message(&frame(FrameEvent::Data, 1, message, &[0; 16_000]), start);
+    }
+    assert!(usize::from(message) * 16_000 <= WINDOW + 16_000);
+    let deadline = host.next_deadline().expect("it is watched");
+    assert!(deadline <= start + STALL_DEADLINE);
+    // Who takes something in time is not cut.
+    drain(&mut host, slow);
+    assert!(host.wants_input());
+    assert_eq!(host.next_deadline(), None);
+    while host.wants_input() {
+        message += 1;
+        host.handle_message(&frame(FrameEvent::Data, 1, message, &[0; 16_000]), start);
+    }
+    said(&mut host);
+    events(&mut host);
+    host.handle_timeout(start + STALL_DEADLINE);
+    assert_eq!(
+        events(&mut host),
+        [Event::Reset(slow, CloseReason::Stalled)]
+    );
+    assert_eq!(close_code(&mut host).as_deref(), Some("stalled"));
+    assert!(host.wants_input());
+    hear(&mut host, FrameEvent::Data, 2, 1, b"goes on");
+    assert_eq!(drain(&mut host, other), (b"goes on".to_vec(), None));
+}
+
+#[test]
+fn r_bridge_8_a_slow_reader_that_is_alone_is_waited_for() {
+    let (mut host, line) = plain_host();
+    let start = Instant::now();
+    for message in 1..10 {
+        host.handle_message(&frame(FrameEvent::Data, 1, message, &[0; 16_000]), start);
+    }
+    host.handle_timeout(start + STALL_DEADLINE);
+    assert!(!host.wants_input());
+    assert_eq!(drain(&mut host, line).0.len(), 9 * 16_000);
+    assert!(host.wants_input());
+}
+
+#[test]
+fn r_bridge_8_all_lines_together_are_bounded() {
+    let config = MuxConfig {
+        untaken_bytes: 2 * WINDOW,
+        ..config()
+    };
+    let mut host = Mux::new(Role::Serves, config).unwrap();
+    let mut lines = Vec::new();
+    for line in 1..=4 {
+        hear(&mut host, FrameEvent::Connect, line, 0, &encode_room(0));
+        lines.push(incoming(&mut host));
+        for message in 1..=3 {
+            hear(&mut host, FrameEvent::Data, line, message, &[0; 16_000]);
+        }
+    }
+    assert!(!host.wants_input());
+    host.accept(lines[0]);
+    host.accept(lines[1]);
+    drain(&mut host, lines[0]);
+    drain(&mut host, lines[1]);
+    assert!(host.wants_input());
+}
+
+#[test]
+fn r_bridge_12_bytes_that_are_no_frame_end_the_line_that_they_name() {
+    let (mut host, line) = plain_host();
+    hear(&mut host, FrameEvent::Connect, 2, 0, b"");
+    let other = incoming(&mut host);
+    said(&mut host);
+    events(&mut host);
+    for bytes in [&b""[..], b"\0", &[9, 0, 77, 0, 0, 0, 0, 0, 1, 0, 0]] {
+        host.handle_message(&Bytes::copy_from_slice(bytes), Instant::now());
+    }
+    assert!(events(&mut host).is_empty(), "nobody is meant");
+    let index_above_total = [0, 0, 1, 0, 1, 0, 2, 0, 2, 0, 0];
+    host.handle_message(&Bytes::copy_from_slice(&index_above_total), Instant::now());
+    assert_eq!(
+        events(&mut host),
+        [Event::Reset(line, CloseReason::Malformed)]
+    );
+    assert_eq!(close_code(&mut host).as_deref(), Some("malformed"));
+    assert_eq!(host.counters().malformed, 4);
+    hear(&mut host, FrameEvent::Data, 2, 1, b"unharmed");
+    assert_eq!(drain(&mut host, other), (b"unharmed".to_vec(), None));
+    hear(&mut host, FrameEvent::Close, 1, 9, b"");
+    assert_eq!(host.n_lines(), 1, "the broken one was let go");
+}
+
+#[test]
+fn r_bridge_12_frames_of_unknown_lines_do_nothing() {
+    let mut client = mux(Role::Opens);
+    hear(&mut client, FrameEvent::Connect, 9, 0, b"");
+    hear(&mut client, FrameEvent::Data, 9, 1, b"x");
+    assert_eq!((client.n_lines(), client.counters().strays), (0, 2));
+    let mut host = mux(Role::Serves);
+    hear(&mut host, FrameEvent::Close, 9, 0, b"");
+    hear(&mut host, FrameEvent::Data, 8, 0, b"without a CONNECT");
+    assert_eq!((host.n_lines(), said(&mut host).len()), (0, 0));
+    assert!(events(&mut host).is_empty());
+}
+
+#[test]
+fn r_bridge_12_a_greedy_line_is_cut_for_the_others() {
+    let config = MuxConfig {
+        reassembly: ReassemblyLimits {
+            message_bytes: 100_000,
+            line_bytes: 300_000,
+            total_bytes: 300_000,
+        },
+        ..config()
+    };
+    let mut host = Mux::new(Role::Serves, config).unwrap();
+    for line in [1, 2] {
+        hear(&mut host, FrameEvent::Connect, line, 0, b"");
+        let key = incoming(&mut host);
+        host.accept(key);
+    }
+    said(&mut host);
+    for message in 0..4 {
+        hear(&mut host, FrameEvent::Data, 1, 10 + message, &[0; 60_000]);
+    }
+    hear(&mut host, FrameEvent::Data, 2, 2, &[2; 65_000]);
+    let reset = events(&mut host);
+    assert!(matches!(reset[..], [Event::Reset(line, CloseReason::Overflow)] if line.id() == 1));
+    hear(&mut host, FrameEvent::Data, 2, 1, b"");
+    assert!(matches!(events(&mut host)[..], [Event::Readable(line), ..] if line.id() == 2));
+}
+
+#[test]
+fn r_bridge_5_a_line_with_a_hole_is_cut_after_60_s() {
+    let (mut host, line) = plain_host();
+    let start = Instant::now();
+    host.handle_message(&frame(FrameEvent::Data, 1, 2, b"later"), start);
+    assert_eq!(host.next_deadline(), Some(start + MESSAGE_LIFETIME));
+    said(&mut host);
+    host.handle_timeout(start + MESSAGE_LIFETIME);
+    assert_eq!(
+        events(&mut host),
+        [Event::Reset(line, CloseReason::Expired)]
+    );
+    assert_eq!(close_code(&mut host).as_deref(), Some("expired"));
+    // A line of which not even the CONNECT has come leaves no trace.
+    host.handle_message(&frame(FrameEvent::Data, 5, 2, b"stray"), start);
+    host.handle_timeout(start + MESSAGE_LIFETIME);
+    assert_eq!((events(&mut host).len(), said(&mut host).len()), (0, 0));
+    assert_eq!(host.next_deadline(), None);
+}
+
+#[test]
+fn r_bridge_13_a_bridge_that_stops_tells_every_line() {
+    let (mut client, near, mut host, far) = joined();
+    client.open().unwrap();
+    exchange(&mut client, &mut host);
+    host.stop();
+    let told = events(&mut host);
+    assert!(told.contains(&Event::Reset(far, CloseReason::Stopped)));
+    exchange(&mut client, &mut host);
+    assert!(events(&mut client).contains(&Event::Reset(near, CloseReason::Stopped)));
+    assert_eq!((client.n_lines(), host.n_lines()), (0, 0));
+}
+
+#[test]
+fn r_bridge_4_messages_of_several_frames_are_data_like_others() {
+    let (mut host, line) = plain_host();
+    let payload: Bytes = (0..200_000_u32).map(|n| n as u8).collect();
+    let mut sent = frames(FrameEvent::Data, 1, 1, &payload, 65_525).unwrap();
+    sent.reverse();
+    for frame in sent {
+        host.handle_message(&frame.encode(), Instant::now());
+    }
+    assert_eq!(drain(&mut host, line), (payload.to_vec(), None));
+}
+
+#[test]
+fn lines_take_turns() {
+    let (mut client, near, mut host, _) = joined();
+    let second = client.open().unwrap();
+    exchange(&mut client, &mut host);
+    let other = incoming(&mut host);
+    host.accept(other);
+    exchange(&mut client, &mut host);
+    for line in [near, second] {
+        client.write(line, vec![1; 50_000].into()).unwrap();
+    }
+    let order: Vec<_> = words(&mut client).iter().map(|(_, line)| *line).collect();
+    assert_eq!(order, [1, 2, 1, 2, 1, 2, 1, 2]);
+    assert_eq!(charge(1), 129);
+}
+
+proptest! {
+    /// Nothing that a peer says makes a mux panic, hold more than it may, or
+    /// disturb a line that it does not speak of.
+    #[test]
+    fn r_bridge_12_hostile_frames_leave_other_lines_alone(
+        hostile in proptest::collection::vec(
+            (0u8..5, 2u16..6, 0u16..8, 0u16..3, 0u16..4, 0usize..3_000),
+            0..60,
+        ),
+        serves in any::<bool>(),
+    ) {
+        let role = if serves { Role::Serves } else { Role::Opens };
+        let mut mux = mux(role);
+        let quiet = if serves {
+            hear(&mut mux, FrameEvent::Connect, 1, 0, &encode_room(1_000_000));
+            incoming(&mut mux)
+        } else {
+            let lines: Vec<_> = (0..5).map(|_| mux.open().unwrap()).collect();
+            hear(&mut mux, FrameEvent::Connect, 1, 0, &encode_room(1_000_000));
+            lines[0]
+        };
+        mux.accept(quiet);
+        let now = Instant::now();
+        for (event, line, message, index, total, len) in hostile {
+            let mut bytes = vec![event];
+            for number in [line, message, index, total, len as u16] {
+                bytes.extend(number.to_be_bytes());
+            }
+            bytes.resize(HEADER_BYTES + len, 3);
+            mux.handle_message(&bytes.into(), now);
+            said(&mut mux);
+            prop_assert!(events(&mut mux).iter().all(|event| !matches!(
+                event,
+                Event::Reset(line, _) if *line == quiet
+            )));
+        }
+        mux.handle_timeout(now + MESSAGE_LIFETIME);
+        hear(&mut mux, FrameEvent::Data, 1, 1, b"quiet");
+        prop_assert_eq!(drain(&mut mux, quiet), (b"quiet".to_vec(), None));
+    }
+}
