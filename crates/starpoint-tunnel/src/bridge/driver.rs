@@ -100,8 +100,8 @@ pub async fn client<S: LocalStream>(
     let mut driver = Driver::new(channel, Role::Opens, config)?;
     let mut may_open = true;
     while may_open || driver.mux.n_lines() > 0 {
+        // In no order: a busy channel keeps no stream waiting.
         tokio::select! {
-            biased;
             () = stop.cancelled() => return driver.stop().await,
             turn = driver.turn() => if turn? == Turn::Last {
                 return driver.ended();
@@ -377,7 +377,7 @@ impl<C: MessageChannel> Driver<C> {
 
     /// The channel has ended.
     fn ended(self) -> Result<(), BridgeError> {
-        match self.mux.n_lines() {
+        match self.mux.n_present() {
             0 => Ok(()),
             _ => Err(BridgeError::Ended),
         }

@@ -317,8 +317,13 @@ impl Line {
                 self.peer = Peer::Plain;
             }
             Remote::Open => {}
-            Remote::Silent | Remote::Ended => return Err(CloseReason::Malformed),
             Remote::Over => return Ok(0),
+            // Nobody looks at it any more, and it may be without its payload.
+            Remote::Ended if self.local == Local::Gone => return Ok(0),
+            Remote::Silent | Remote::Ended => return Err(CloseReason::Malformed),
+        }
+        if self.local == Local::Gone {
+            return Ok(0);
         }
         let charged = charge(payload.len());
         if self.peer == Peer::Knows {
@@ -326,14 +331,10 @@ impl Line {
                 self.remote = Remote::Ended;
                 return Ok(0);
             }
-            if self.local == Local::Present {
-                self.receive_room = self
-                    .receive_room
-                    .checked_sub(charged)
-                    .ok_or(CloseReason::Flood)?;
-            }
+            let room = self.receive_room.checked_sub(charged);
+            self.receive_room = room.ok_or(CloseReason::Flood)?;
         }
-        if self.local == Local::Gone || payload.is_empty() {
+        if payload.is_empty() {
             return Ok(0);
         }
         self.inbox.push_back(payload);

@@ -217,6 +217,12 @@ impl Mux {
         self.lines.len()
     }
 
+    /// Returns how many lines have a local side: they are neither
+    /// [finished](Self::finish) nor reset.
+    pub fn n_present(&self) -> usize {
+        self.n_present
+    }
+
     /// Returns what was seen of the other side.
     pub fn counters(&self) -> MuxCounters {
         self.counters

@@ -102,6 +102,7 @@ struct Arrivals {
 enum Keep {
     #[default]
     Payloads,
+    /// Those of DATA messages are dropped.
     Nothing,
 }
 
@@ -153,14 +154,15 @@ impl Reassembly {
         }
     }
 
-    /// Drops what waits of a line, and from now on every payload as it comes. The
-    /// messages are counted on, without what they said.
+    /// Drops the payloads of the DATA messages of a line that wait, and from now on
+    /// those that would have to. The messages are counted on.
     pub fn discard_payloads(&mut self, line: u16) {
         let Some(arrivals) = self.lines.get_mut(&line) else {
             return;
         };
         arrivals.keep = Keep::Nothing;
-        for waiting in arrivals.waiting.values_mut() {
+        let is_data = |waiting: &&mut Waiting| waiting.event == FrameEvent::Data;
+        for waiting in arrivals.waiting.values_mut().filter(is_data) {
             let dropped = waiting.payload_bytes;
             for payload in waiting.frames.values_mut() {
                 *payload = Bytes::new();
@@ -213,9 +215,11 @@ impl Reassembly {
     fn hold(&mut self, frame: Frame, now: Instant) -> Result<(), ReassemblyFault> {
         let (line, message, index) = (frame.line(), frame.message(), frame.index());
         let arrivals = self.lines.entry(line).or_default();
-        let payload = match arrivals.keep {
-            Keep::Payloads => frame.payload().clone(),
-            Keep::Nothing => Bytes::new(),
+        let payload = match (arrivals.keep, frame.event()) {
+            (Keep::Nothing, FrameEvent::Data) => Bytes::new(),
+            (Keep::Payloads, _) | (Keep::Nothing, FrameEvent::Close | FrameEvent::Connect) => {
+                frame.payload().clone()
+            }
         };
         let mut message_bytes = payload.len();
         if let Some(waiting) = arrivals.waiting.get(&message) {

@@ -7,6 +7,8 @@ use crate::bridge::{
     room::{charge, encode_room},
 };
 
+mod storm;
+
 const WINDOW: usize = 64 * 1024;
 
 fn config() -> MuxConfig {
@@ -356,6 +358,20 @@ fn r_bridge_6_only_one_side_opens_lines_and_the_number_is_bounded() {
     assert_eq!(client.open(), Err(OpenError::Busy));
     client.reset(first, CloseReason::Reset);
     assert!(client.open().is_ok());
+}
+
+#[test]
+fn r_bridge_6_when_65535_lines_live_the_next_is_refused() {
+    let (mut client, near, mut host, far) = joined();
+    for _ in 1..MAX_LINES {
+        client.open().unwrap();
+    }
+    assert_eq!(client.open(), Err(OpenError::Busy));
+    exchange(&mut client, &mut host);
+    assert_eq!((client.n_lines(), host.n_lines()), (MAX_LINES, MAX_LINES));
+    client.write(near, Bytes::from_static(b"mine")).unwrap();
+    exchange(&mut client, &mut host);
+    assert_eq!(drain(&mut host, far), (b"mine".to_vec(), None));
 }
 
 #[test]
