@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::carry::{FromLine, LineEnds, Said, carry, connect_and_carry};
-pub use self::local::{CONNECT_DEADLINE, LocalStream, Target, TcpTarget};
+pub use self::local::{CONNECT_DEADLINE, LocalStream, Target, TcpTarget, accept_all};
 use super::{
     line::Read,
     mux::{ConfigError, Event, LineKey, Mux, MuxConfig, OUTBOX_BYTES, Role},

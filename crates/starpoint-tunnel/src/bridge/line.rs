@@ -226,6 +226,7 @@ impl Line {
     /// The local side is through with both directions.
     pub(super) fn finish(&mut self) {
         self.local = Local::Gone;
+        self.inbox = VecDeque::new();
         self.settle();
     }
 

@@ -1,5 +1,8 @@
 //! All lines of a channel (R-BRIDGE-6 to R-BRIDGE-12). Pure: no IO, no clock.
 
+mod config;
+mod hear;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -8,13 +11,13 @@ use std::{
 use bytes::Bytes;
 use web_time::Instant;
 
+pub use self::config::{ConfigError, MuxConfig};
 use super::{
-    codec::{Frame, FrameEvent, MAX_SENT_PAYLOAD_BYTES, named_line},
-    ids::{LineIds, MAX_LINES},
-    line::{Line, Local, Read, Remote},
+    codec::{Frame, named_line},
+    ids::LineIds,
+    line::{Line, Local, Read},
     reason::CloseReason,
-    reassembly::{Message, Reassembly, ReassemblyFault, ReassemblyLimits},
-    room::{INITIAL_ROOM_BYTES, MAX_ROOM_BYTES, decode_room},
+    reassembly::Reassembly,
 };
 
 /// Most that waits of a line to be sent, in bytes.
@@ -30,33 +33,6 @@ pub enum Role {
     Opens,
     /// Serves them: has the service.
     Serves,
-}
-
-/// Settings of a [`Mux`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MuxConfig {
-    /// Lines at a time, from 1 to [`MAX_LINES`]. Default: [`MAX_LINES`].
-    pub max_lines: usize,
-    /// Longest payload of a frame, in bytes, from 1 to
-    /// [`MAX_SENT_PAYLOAD_BYTES`]. Default: 16 KiB, so that lines take turns and
-    /// data channels need not cut.
-    pub chunk_bytes: usize,
-    /// What may be on its way to this side of one line, in bytes, from
-    /// [`INITIAL_ROOM_BYTES`] to [`MAX_ROOM_BYTES`]. Default: 256 KiB.
-    pub window_bytes: usize,
-    /// What may have come of all lines and not been taken, in bytes, before the
-    /// channel is no longer read. At least `window_bytes`. Default: 64 MiB.
-    pub untaken_bytes: usize,
-    /// Bounds of what is not in order.
-    pub reassembly: ReassemblyLimits,
-}
-
-/// A setting out of its range: the operator's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} is out of its range")]
-pub struct ConfigError {
-    /// Name of the field of [`MuxConfig`].
-    pub setting: &'static str,
 }
 
 /// A line of a mux. Never the same for two lines, whatever their ids.
@@ -142,40 +118,6 @@ pub struct Mux {
     full: BTreeSet<u16>,
     paused_since: Option<Instant>,
     counters: MuxCounters,
-}
-
-impl Default for MuxConfig {
-    fn default() -> Self {
-        Self {
-            max_lines: MAX_LINES,
-            chunk_bytes: 16 * 1024,
-            window_bytes: 256 * 1024,
-            untaken_bytes: 64 * 1024 * 1024,
-            reassembly: ReassemblyLimits::default(),
-        }
-    }
-}
-
-impl MuxConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        let window = self.window_bytes;
-        let checks = [
-            ("max_lines", (1..=MAX_LINES).contains(&self.max_lines)),
-            (
-                "chunk_bytes",
-                (1..=MAX_SENT_PAYLOAD_BYTES).contains(&self.chunk_bytes),
-            ),
-            (
-                "window_bytes",
-                (INITIAL_ROOM_BYTES..=MAX_ROOM_BYTES).contains(&window),
-            ),
-            ("untaken_bytes", self.untaken_bytes >= window),
-        ];
-        match checks.iter().find(|(_, is_fine)| !is_fine) {
-            Some((setting, _)) => Err(ConfigError { setting }),
-            None => Ok(()),
-        }
-    }
 }
 
 impl LineKey {
@@ -430,8 +372,10 @@ impl Mux {
             act(found);
             if found.local == Local::Gone {
                 self.n_present -= 1;
+                self.untaken_bytes -= std::mem::take(&mut found.untaken_bytes);
             }
         }
+        self.relax(line.id);
         self.attend(line.id);
     }
 
@@ -455,132 +399,6 @@ impl Mux {
         self.reassembly.close(id);
         self.ids.release(id);
         self.relax(id);
-    }
-
-    fn handle_frame(&mut self, frame: Frame, now: Instant) {
-        let id = frame.line();
-        if !self.lines.contains_key(&id) {
-            if self.role == Role::Opens {
-                self.counters.strays += 1;
-                return;
-            }
-            self.insert(id);
-        }
-        if self.lines.get(&id).is_some_and(|line| line.is_broken) {
-            // All that still matters is that the other side has let go.
-            if frame.event() == FrameEvent::Close && frame.total() == 1 {
-                self.hear_close(id, frame.payload());
-            }
-            return;
-        }
-        loop {
-            match self.reassembly.accept(frame.clone(), now) {
-                Ok(message) => return self.hear_all(id, message),
-                Err(ReassemblyFault::TotalFull) => {
-                    let greediest = self.reassembly.greediest().unwrap_or(id);
-                    self.break_line(greediest, CloseReason::Overflow);
-                    if greediest == id {
-                        return;
-                    }
-                }
-                Err(fault) => return self.break_line(id, reason(fault)),
-            }
-        }
-    }
-
-    fn hear_all(&mut self, id: u16, first: Option<Message>) {
-        let mut next = first;
-        while let Some(message) = next {
-            self.hear(id, message);
-            next = self.reassembly.next(id);
-        }
-    }
-
-    fn hear(&mut self, id: u16, message: Message) {
-        let Some(line) = self.lines.get_mut(&id) else {
-            return;
-        };
-        let key = LineKey {
-            id,
-            serial: line.serial,
-        };
-        match message.event {
-            FrameEvent::Connect => {
-                if line.hear_connect(decode_room(&message.payload)) {
-                    self.begin(key);
-                }
-            }
-            FrameEvent::Data => match line.hear_data(message.payload) {
-                Ok(charged) => {
-                    self.untaken_bytes += charged;
-                    if line.is_plain() && line.untaken_bytes > self.config.window_bytes {
-                        self.full.insert(id);
-                    }
-                    self.tell_readable(key);
-                }
-                Err(reason) => self.break_line(id, reason),
-            },
-            FrameEvent::Close => self.hear_close(id, &message.payload),
-        }
-        self.attend(id);
-    }
-
-    /// The first CONNECT of the other side.
-    fn begin(&mut self, line: LineKey) {
-        match self.role {
-            Role::Opens => self.events.push_back(Event::Opened(line)),
-            Role::Serves => {
-                self.n_present += 1;
-                if self.n_present > self.config.max_lines {
-                    self.cut(line.id, CloseReason::Busy);
-                } else {
-                    self.events.push_back(Event::Incoming(line));
-                }
-            }
-        }
-    }
-
-    fn hear_close(&mut self, id: u16, payload: &[u8]) {
-        let Some(line) = self.lines.get_mut(&id) else {
-            return;
-        };
-        if line.remote == Remote::Silent && self.role == Role::Serves {
-            return self.forget(id);
-        }
-        let serial = line.serial;
-        let key = LineKey { id, serial };
-        let was_present = line.local == Local::Present;
-        let untaken = line.untaken_bytes;
-        let reset = line.hear_close(CloseReason::from_payload(payload));
-        self.untaken_bytes -= untaken - line.untaken_bytes;
-        if was_present && line.local == Local::Gone {
-            self.n_present -= 1;
-        }
-        match reset {
-            Some(reason) => self.events.push_back(Event::Reset(key, reason)),
-            None => self.tell_readable(key),
-        }
-        self.relax(id);
-        self.attend(id);
-    }
-
-    fn tell_readable(&mut self, line: LineKey) {
-        if self.is_there(line) {
-            self.events.push_back(Event::Readable(line));
-        }
-    }
-
-    /// Cuts a line that cannot be put in order any more.
-    fn break_line(&mut self, id: u16, reason: CloseReason) {
-        let Some(line) = self.lines.get_mut(&id) else {
-            return;
-        };
-        if line.remote == Remote::Silent && self.role == Role::Serves {
-            return self.forget(id);
-        }
-        line.is_broken = true;
-        self.reassembly.close(id);
-        self.cut_and_tell(id, reason);
     }
 
     fn cut_and_tell(&mut self, id: u16, reason: CloseReason) {
@@ -629,19 +447,6 @@ impl Mux {
         if self.full.is_empty() && has_place {
             self.paused_since = None;
         }
-    }
-}
-
-/// Returns what the other side is told of a fault.
-fn reason(fault: ReassemblyFault) -> CloseReason {
-    match fault {
-        ReassemblyFault::Disagreement
-        | ReassemblyFault::Conflict
-        | ReassemblyFault::UnknownLine => CloseReason::Malformed,
-        ReassemblyFault::TooFarAhead
-        | ReassemblyFault::MessageTooLong
-        | ReassemblyFault::LineFull
-        | ReassemblyFault::TotalFull => CloseReason::Overflow,
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use starpoint_tunnel::bridge::{BridgeError, MuxConfig, Target, TcpTarget, client, host};
+use starpoint_tunnel::bridge::{
+    BridgeError, MuxConfig, Target, TcpTarget, accept_all, client, host,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     net::{TcpListener, TcpStream},
@@ -46,14 +48,7 @@ impl Bridge {
         let (near, far) = channel(weather);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let accept = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                if streams.send(stream).await.is_err() {
-                    return;
-                }
-            }
-        });
+        let accept = tokio::spawn(accept_all(listener, streams));
         let stop_client = CancellationToken::new();
         Self {
             address,

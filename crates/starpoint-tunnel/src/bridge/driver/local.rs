@@ -4,12 +4,17 @@ use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
-    net::TcpStream,
-    time::timeout,
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::{sleep, timeout},
 };
 
 /// How long a [`TcpTarget`] may take to be connected with.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long to wait when a connection cannot be accepted, for want of file
+/// descriptors, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection that a line can be joined with.
 pub trait LocalStream: AsyncRead + AsyncWrite + Send + Unpin + Sized + 'static {
@@ -62,6 +67,25 @@ impl Target for TcpTarget {
         let stream = connected.await.map_err(|_| io::ErrorKind::TimedOut)??;
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+}
+
+/// Accepts connections for a [`client`](super::client), each when there is place
+/// for it. Returns when nobody takes them any more.
+///
+/// # Cancel safety
+///
+/// Dropping this loses no connection that was accepted.
+pub async fn accept_all(listener: TcpListener, streams: mpsc::Sender<TcpStream>) {
+    while let Ok(place) = streams.reserve().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it everything works, later.
+                drop(stream.set_nodelay(true));
+                place.send(stream);
+            }
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
     }
 }
 
