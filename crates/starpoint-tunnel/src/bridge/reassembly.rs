@@ -303,6 +303,12 @@ impl Reassembly {
             .map(|(id, _)| *id)
     }
 
+    /// Returns whether anything of a line waits.
+    pub fn holds(&self, line: u16) -> bool {
+        let arrivals = self.lines.get(&line);
+        arrivals.is_some_and(|arrivals| !arrivals.waiting.is_empty())
+    }
+
     /// Returns how much waits, in bytes with overhead.
     pub fn waiting_bytes(&self) -> usize {
         self.total_bytes

@@ -185,6 +185,19 @@ async fn r_bridge_14_a_service_on_either_loopback_address_is_found() {
 }
 
 #[tokio::test]
+async fn r_bridge_14_two_bridges_may_serve_one_service() {
+    let service = serve(echo_and_digest).await;
+    let first = Bridge::to(vec![service], Weather::stormy(12)).await;
+    let second = Bridge::to(vec![service], Weather::stormy(13)).await;
+    tokio::join!(
+        check_echo(first.connect().await, 12, 50_000),
+        check_echo(second.connect().await, 13, 50_000),
+    );
+    drop(first);
+    check_echo(second.connect().await, 14, 50_000).await;
+}
+
+#[tokio::test]
 async fn r_bridge_13_connections_are_reset_when_the_channel_is_lost() {
     let (told, ended) = oneshot::channel();
     let told = std::sync::Mutex::new(Some(told));

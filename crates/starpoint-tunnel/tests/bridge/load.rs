@@ -127,3 +127,24 @@ async fn r_bridge_7_stalled_readers_stop_their_writers_and_nobody_else() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r_bridge_14_10_000_small_messages_come_back_in_order() {
+    let (target, mut accepted) = InMemory::new(KIB);
+    let streams = in_memory(channel(Weather::stormy(24)), target);
+    let (mut app, end) = duplex(KIB);
+    streams.send(end).await.unwrap();
+    app.write_all(b"e").await.unwrap();
+    let service = accepted.recv().await.unwrap();
+    tokio::spawn(push_or_echo(service, Shared::default()));
+    let (mut reader, mut writer) = tokio::io::split(app);
+    tokio::spawn(async move {
+        for n in 0..10_000_u32 {
+            writer.write_all(&n.to_be_bytes()).await.unwrap();
+        }
+    });
+    for n in 0..10_000 {
+        let back = timeout(PATIENCE, reader.read_u32()).await;
+        assert_eq!(back.expect("in time").unwrap(), n);
+    }
+}

@@ -82,10 +82,10 @@ pub(super) async fn connect_and_carry<T: Target>(target: Arc<T>, mut ends: LineE
             carry(stream, ends).await;
         }
         Err(error) => {
-            let was_refused = error.kind() == io::ErrorKind::ConnectionRefused;
-            let reason = match was_refused {
-                true => CloseReason::Refused,
-                false => CloseReason::Unreachable,
+            let reason = if error.kind() == io::ErrorKind::ConnectionRefused {
+                CloseReason::Refused
+            } else {
+                CloseReason::Unreachable
             };
             ends.say(Said::Failed(reason)).await;
         }

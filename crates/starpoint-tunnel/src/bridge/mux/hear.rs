@@ -30,7 +30,10 @@ impl Mux {
         }
         loop {
             match self.reassembly.accept(frame.clone(), now) {
-                Ok(message) => return self.hear_all(id, message),
+                Ok(message) => {
+                    self.hear_all(id, message);
+                    return self.forget_if_stray(id);
+                }
                 Err(ReassemblyFault::TotalFull) => {
                     let greediest = self.reassembly.greediest().unwrap_or(id);
                     self.break_line(greediest, CloseReason::Overflow);
@@ -40,6 +43,17 @@ impl Mux {
                 }
                 Err(fault) => return self.break_line(id, reason(fault)),
             }
+        }
+    }
+
+    /// Forgets a line of which nothing was heard, and nothing waits: an old
+    /// duplicate has called it.
+    fn forget_if_stray(&mut self, id: u16) {
+        let line = self.lines.get(&id);
+        let is_silent = line.is_some_and(|line| line.remote == Remote::Silent);
+        if self.role == Role::Serves && is_silent && !self.reassembly.holds(id) {
+            self.counters.strays += 1;
+            self.forget(id);
         }
     }
 

@@ -38,6 +38,7 @@ fn r_bridge_12_frames_of_unknown_lines_do_nothing() {
     let mut host = mux(Role::Serves);
     hear(&mut host, FrameEvent::Close, 9, 0, b"");
     hear(&mut host, FrameEvent::Data, 8, 0, b"without a CONNECT");
+    hear(&mut host, FrameEvent::Data, 7, 65_000, b"long ago");
     assert_eq!((host.n_lines(), said(&mut host).len()), (0, 0));
     assert!(events(&mut host).is_empty());
 }
