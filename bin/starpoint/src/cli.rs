@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Ping(peer::ping::RawArgs),
     Listen(peer::listen::RawArgs),
     Connect(peer::connect::RawArgs),
+    Expose(Box<peer::expose::RawArgs>),
+    Open(Box<peer::open::RawArgs>),
 }
 
 /// What a command line comes to.

@@ -37,9 +37,18 @@ impl Exit {
     /// The file with the private key cannot be used.
     pub(crate) const KEY: Self = Self(13);
 
+    /// The session code is unknown to the host, used up, too old or locked.
+    pub(crate) const CODE: Self = Self(14);
+    /// The host has declined, or has not answered in time.
+    pub(crate) const DECLINED: Self = Self(15);
+    /// The host has ended the session.
+    pub(crate) const ENDED: Self = Self(16);
+    /// The host cannot or may not connect the target.
+    pub(crate) const TARGET: Self = Self(17);
+
     /// Every code there is, in order.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::OK,
         Self::INTERNAL,
         Self::USAGE,
@@ -54,6 +63,10 @@ impl Exit {
         Self::NO_ANSWER,
         Self::BROKEN,
         Self::KEY,
+        Self::CODE,
+        Self::DECLINED,
+        Self::ENDED,
+        Self::TARGET,
     ];
 
     /// Returns the number that the shell sees.

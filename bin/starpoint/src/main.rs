@@ -40,6 +40,8 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         Command::Ping(args) => peer::ping::execute(&args),
         Command::Listen(args) => peer::listen::execute(&args),
         Command::Connect(args) => peer::connect::execute(&args),
+        Command::Expose(args) => peer::expose::execute(*args),
+        Command::Open(args) => peer::open::execute(*args),
     }
 }
 

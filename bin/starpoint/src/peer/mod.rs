@@ -1,4 +1,4 @@
-//! The commands of a peer: `id`, `peers`, `ping`, `listen` and `connect`.
+//! The commands of a peer: `id`, `peers`, `ping`, `listen`, `connect`, `expose` and `open`.
 
 mod args;
 mod failure;
@@ -7,10 +7,14 @@ mod raw;
 mod report;
 mod setup;
 mod stars;
+mod stdio;
+mod tunnel;
 
 pub(crate) mod connect;
+pub(crate) mod expose;
 pub(crate) mod id;
 pub(crate) mod listen;
+pub(crate) mod open;
 pub(crate) mod peers;
 pub(crate) mod ping;
 

@@ -47,6 +47,16 @@ fn help_of_connect() {
 }
 
 #[test]
+fn help_of_expose() {
+    insta::assert_snapshot!(starpoint_with(&["expose", "--help"]).expect_output());
+}
+
+#[test]
+fn help_of_open() {
+    insta::assert_snapshot!(starpoint_with(&["open", "--help"]).expect_output());
+}
+
+#[test]
 fn help_does_not_depend_on_variables() {
     let ended = run(starpoint()
         .args(["serve", "--help"])

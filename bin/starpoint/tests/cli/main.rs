@@ -19,3 +19,4 @@ mod settings;
 mod shutdown;
 mod stage;
 mod tls;
+mod tunnel;

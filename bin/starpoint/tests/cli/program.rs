@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
@@ -102,6 +102,11 @@ impl Running {
             stdout,
             stderr,
         }
+    }
+
+    /// Takes the way to its stdin, if that is piped.
+    pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Waits for the next line on stdout.

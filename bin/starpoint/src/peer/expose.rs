@@ -1,0 +1,457 @@
+//! `starpoint expose`: offers services to clients that are let in.
+
+use std::{collections::VecDeque, io::IsTerminal as _, num::NonZero, time::Duration};
+
+use clap::{ArgGroup, Args, ValueEnum};
+use starpoint_node::{Event, Events, Multiaddr, Node, PeerId};
+use starpoint_tunnel::{
+    Host, Target,
+    host::{Config, Decision, HostEvent, HostEvents, Invitation, Standing, Unlisted},
+    target::{Family, Offer, TargetError},
+};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
+
+use super::{
+    args::{OutputArgs, PassingKeyArgs, StarArgs, TrustArgs},
+    report::{Reporter, one_line},
+    setup,
+    stars::{FirstAttempts, warn},
+    tunnel::{MAX_SOCKETS, MAX_STREAMS, TunnelReport, reporter},
+};
+use crate::{error::Failure, exit::Exit, signals::Signals};
+
+const AFTER_HELP: &str = "\
+Examples:
+  starpoint expose 25565 --star /dns4/star.example/tcp/443/wss/p2p-websocket-star
+  starpoint expose web=127.0.0.1:8080 nas=192.168.1.5:445 --accept-first --star ...";
+
+const AFTER_LONG_HELP: &str = "\
+Examples:
+  Share a game server with whoever is told the code, and is let in at the prompt:
+    starpoint expose 25565 --star /dns4/star.example/tcp/443/wss/p2p-websocket-star
+
+  Two services for up to three clients, without a prompt:
+    starpoint expose web=127.0.0.1:8080 nas=192.168.1.5:445 --max-clients 3 --accept-all --star ...
+
+Commands, one a line on stdin, unless --accept-all:
+  y, n          let the client in that waits the longest, or decline
+  list          tell who is there
+  drop <peer>   end the session of a client; the last letters of its id will do
+  code          print another code
+
+Output:
+  The code goes to stdout, and what happens to stderr. With --json, both go to stdout as objects
+  with `event`, and `code`, `expires_in_s`, `client`, `target`, `star`, `reason` as they apply.
+
+Exit codes:
+  0   stopped by a signal
+  2   a target cannot be offered, or nobody can let clients in
+  7   no star can be used
+  13  the key cannot be used";
+
+/// Offer TCP services of this machine to peers that are let in
+///
+/// Prints a session code. Who has it can ask to join, with `starpoint open`; a client that is let in
+/// can connect to the targets named here and to nothing else. All is encrypted from end to end.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(group = ArgGroup::new("offered").args(["targets", "to"]).required(true).multiple(true))]
+pub(crate) struct RawArgs {
+    /// What is offered: [name=]port, [name=]address:port or [name=]host:port; several are fine
+    ///
+    /// A port alone is that of this machine, IPv4 or IPv6. An address of the local network needs a
+    /// name. Hosts are resolved here, and may stand for this machine only, unless --allow-lan.
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+
+    /// The same as TARGET; repeatable
+    #[arg(long, value_name = "TARGET")]
+    to: Vec<String>,
+
+    /// Use addresses of one IP version only
+    #[arg(long, value_name = "VERSION", default_value = "any")]
+    ip: IpVersion,
+
+    /// Let names of hosts stand for addresses of the local network, too
+    #[arg(long)]
+    allow_lan: bool,
+
+    #[command(flatten)]
+    stars: StarArgs,
+
+    /// Let this peer in without asking, if it has the code; repeatable
+    #[arg(long, value_name = "PEER", help_heading = "Clients")]
+    allow: Vec<PeerId>,
+
+    /// Let the first client in without asking, and ask about others
+    #[arg(long, help_heading = "Clients", conflicts_with = "accept_all")]
+    accept_first: bool,
+
+    /// Let every client in that has the code
+    #[arg(long, help_heading = "Clients")]
+    accept_all: bool,
+
+    /// Clients at a time; the code is good for as many
+    #[arg(long, value_name = "N", default_value = "1", help_heading = "Clients")]
+    max_clients: NonZero<u16>,
+
+    /// Time for which the code can be used
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, help_heading = "Clients")]
+    code_ttl: Duration,
+
+    /// Time for a decision about a client
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration, help_heading = "Clients")]
+    approval_timeout: Duration,
+
+    #[command(flatten)]
+    key: PassingKeyArgs,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// IP versions of `--ip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum IpVersion {
+    /// IPv4 first, then IPv6
+    Any,
+    /// 127.0.0.1 and the like
+    V4,
+    /// ::1 and the like
+    V6,
+}
+
+impl RawArgs {
+    fn offer(&self) -> Result<Offer, TargetError> {
+        let family = match self.ip {
+            IpVersion::Any => Family::Any,
+            IpVersion::V4 => Family::V4,
+            IpVersion::V6 => Family::V6,
+        };
+        let targets = self.targets.iter().chain(&self.to).map(|text| {
+            let target: Target = text.parse()?;
+            let target = target.with_family(family)?;
+            Ok(if self.allow_lan {
+                target.allow_lan()
+            } else {
+                target
+            })
+        });
+        Offer::new(targets.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn host_config(&self) -> Result<Config, Failure> {
+        let mut config = Config::new(self.offer()?);
+        config.allow = self.allow.iter().copied().collect();
+        config.unlisted = if self.accept_all {
+            Unlisted::AcceptAll
+        } else if self.accept_first {
+            Unlisted::AcceptFirst
+        } else {
+            Unlisted::Ask
+        };
+        config.max_clients = self.max_clients.into();
+        config.decision_deadline = self.approval_timeout;
+        config.max_sockets = NonZero::new(MAX_SOCKETS).expect("it is not zero");
+        Ok(config)
+    }
+}
+
+/// Does what `args` ask for.
+///
+/// # Errors
+///
+/// A target cannot be offered, no star can be used, or nobody can let clients in.
+pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
+    setup::messages(&args.output)?;
+    let host_config = args.host_config()?;
+    let keypair = setup::passing_key(&args.key)?;
+    let star = setup::star_config(&args.trust)?;
+    let mut config = setup::node_config(keypair, star, args.stars.star.clone());
+    config.max_streams_per_connection = MAX_STREAMS;
+    config.max_waiting_streams = NonZero::new(MAX_SOCKETS).expect("it is not zero");
+    setup::run(async move {
+        let signals = Signals::catch().map_err(Failure::internal)?;
+        let (node, events) = starpoint_node::start(config)?;
+        let (host, host_events) = Host::start(&node, host_config).map_err(Failure::internal)?;
+        let exposer = Exposer {
+            node,
+            events,
+            host,
+            host_events,
+            attempts: FirstAttempts::of(&args.stars.star),
+            live: Vec::new(),
+            asked: VecDeque::new(),
+            decider: Decider::of(&args),
+            reporter: reporter(args.output.json),
+            args,
+        };
+        exposer.run(signals).await
+    })
+}
+
+/// Who decides about clients that are asked about.
+enum Decider {
+    /// Whoever writes to stdin.
+    Stdin(Lines<BufReader<Stdin>>),
+    /// Stdin has ended, and some are let in by themselves: others are declined.
+    Nobody,
+    /// All are let in.
+    NotNeeded,
+}
+
+impl Decider {
+    fn of(args: &RawArgs) -> Self {
+        if args.accept_all {
+            Self::NotNeeded
+        } else {
+            Self::Stdin(BufReader::new(tokio::io::stdin()).lines())
+        }
+    }
+
+    /// Waits for a line; `None` when there are no more.
+    async fn line(&mut self) -> Option<String> {
+        match self {
+            Self::Stdin(lines) => lines.next_line().await.ok().flatten(),
+            Self::Nobody | Self::NotNeeded => std::future::pending().await,
+        }
+    }
+}
+
+struct Exposer {
+    node: Node,
+    events: Events,
+    host: Host,
+    host_events: HostEvents,
+    attempts: FirstAttempts,
+    live: Vec<Multiaddr>,
+    asked: VecDeque<PeerId>,
+    decider: Decider,
+    reporter: Reporter,
+    args: RawArgs,
+}
+
+impl Exposer {
+    async fn run(mut self, mut signals: Signals) -> Result<Exit, Failure> {
+        let done = self.serve(&mut signals).await;
+        let leaving = async {
+            self.host.stop().await;
+            self.node.shutdown().await;
+        };
+        tokio::select! {
+            () = leaving => {}
+            _ = signals.next() => {}
+        }
+        done.map(|()| Exit::OK)
+    }
+
+    /// Serves clients until a signal.
+    async fn serve(&mut self, signals: &mut Signals) -> Result<(), Failure> {
+        loop {
+            tokio::select! {
+                signal = signals.next() => {
+                    tracing::info!(signal, "Stopping");
+                    return Ok(());
+                }
+                Some(event) = self.events.next() => self.star(event).await?,
+                Some(event) = self.host_events.next() => self.tell(event).await?,
+                line = self.decider.line() => match line {
+                    Some(line) => self.obey(line.trim()).await?,
+                    None => self.nobody_decides().await?,
+                },
+            }
+        }
+    }
+
+    async fn star(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::StarLive { star, .. } => {
+                self.attempts.live(&star);
+                let is_first = self.live.is_empty();
+                let is_new = !self.live.contains(&star);
+                if is_new {
+                    self.live.push(star);
+                } else {
+                    let star = star.to_string();
+                    self.reporter.tell(&TunnelReport::StarLive { star })?;
+                }
+                if is_first {
+                    self.print_code().await?;
+                    self.reporter.tell(&TunnelReport::WaitingForClient)?;
+                }
+                Ok(())
+            }
+            Event::StarLost { star, reason, .. } if self.attempts.waits_for(&star) => {
+                self.attempts.lost(&star, reason)
+            }
+            Event::StarLost { star, reason, .. } => self.reporter.tell(&TunnelReport::StarLost {
+                star: star.to_string(),
+                reason: one_line(&reason),
+            }),
+            Event::Listening { .. }
+            | Event::NotListening { .. }
+            | Event::ListenerError { .. }
+            | Event::StarConnecting { .. }
+            | Event::PeerJoined { .. }
+            | Event::PeerLeft { .. }
+            | Event::Connected { .. }
+            | Event::Disconnected { .. }
+            | Event::Missed { .. }
+            | _ => Ok(()),
+        }
+    }
+
+    /// Prints a code with all stars, those first that are live.
+    async fn print_code(&self) -> Result<(), Failure> {
+        let down = |star: &&Multiaddr| !self.live.contains(star);
+        let others = self.args.stars.star.iter().filter(down);
+        let stars: Vec<_> = self.live.iter().chain(others).cloned().collect();
+        let invitation = Invitation {
+            n_uses: self.args.max_clients.into(),
+            valid_for: self.args.code_ttl,
+        };
+        let code = self.host.invite(stars, invitation).await;
+        let report = TunnelReport::Code {
+            code: code.map_err(Failure::internal)?.to_string(),
+            expires_in_s: self.args.code_ttl.as_secs(),
+        };
+        Reporter::stdout(self.args.output.json).tell(&report)
+    }
+
+    async fn tell(&mut self, event: HostEvent) -> Result<(), Failure> {
+        let report = match event {
+            HostEvent::Asked { client } => {
+                if matches!(self.decider, Decider::Nobody) {
+                    return self.decide(client, Decision::Decline).await;
+                }
+                self.asked.push_back(client);
+                let client = client.to_string();
+                TunnelReport::Asked { client }
+            }
+            HostEvent::Joined { client } => {
+                let client = client.to_string();
+                TunnelReport::Joined { client }
+            }
+            HostEvent::Lost { client } => {
+                let client = client.to_string();
+                TunnelReport::Lost { client }
+            }
+            HostEvent::Resumed { client } => {
+                let client = client.to_string();
+                TunnelReport::Resumed { client }
+            }
+            HostEvent::Left { client } => {
+                self.asked.retain(|asked| *asked != client);
+                let client = client.to_string();
+                TunnelReport::Left { client }
+            }
+            HostEvent::Refused { client, refusal } => {
+                self.asked.retain(|asked| *asked != client);
+                TunnelReport::Refused {
+                    client: client.to_string(),
+                    reason: one_line(&refusal),
+                }
+            }
+            HostEvent::SocketRefused {
+                client,
+                target,
+                refusal,
+            } => TunnelReport::SocketRefused {
+                client: client.to_string(),
+                target: target.map(|target| target.to_string()),
+                reason: one_line(&refusal),
+            },
+            _ => return Ok(()),
+        };
+        self.reporter.tell(&report)
+    }
+
+    async fn decide(&self, client: PeerId, decision: Decision) -> Result<(), Failure> {
+        let decided = self.host.decide(client, decision).await;
+        decided.map(drop).map_err(Failure::internal)
+    }
+
+    async fn obey(&mut self, line: &str) -> Result<(), Failure> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "" => Ok(()),
+            "y" | "yes" => self.settle(Decision::Accept).await,
+            "n" | "no" => self.settle(Decision::Decline).await,
+            "list" => self.list().await,
+            "code" => self.print_code().await,
+            "drop" if !rest.is_empty() => self.drop_clients(rest.trim()).await,
+            _ => {
+                warn("commands are y, n, list, drop <peer> and code");
+                Ok(())
+            }
+        }
+    }
+
+    async fn settle(&mut self, decision: Decision) -> Result<(), Failure> {
+        match self.asked.pop_front() {
+            Some(client) => self.decide(client, decision).await,
+            None => {
+                warn("nobody waits");
+                Ok(())
+            }
+        }
+    }
+
+    async fn list(&self) -> Result<(), Failure> {
+        for (client, standing) in self.host.clients().await.map_err(Failure::internal)? {
+            self.reporter.tell(&TunnelReport::Client {
+                client: client.to_string(),
+                standing: match standing {
+                    Standing::Waiting => "waiting",
+                    Standing::Here => "here",
+                    Standing::Away => "away",
+                },
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn drop_clients(&self, id_end: &str) -> Result<(), Failure> {
+        let clients = self.host.clients().await.map_err(Failure::internal)?;
+        let is_meant = |client: &PeerId| client.to_string().ends_with(id_end);
+        let meant: Vec<_> = clients.iter().map(|(c, _)| *c).filter(is_meant).collect();
+        match meant.as_slice() {
+            [client] => {
+                let dropped = self.host.drop_client(*client).await;
+                dropped.map(drop).map_err(Failure::internal)
+            }
+            [] => {
+                warn("no such client");
+                Ok(())
+            }
+            _ => {
+                warn("several clients have such an id");
+                Ok(())
+            }
+        }
+    }
+
+    /// Stdin has ended.
+    async fn nobody_decides(&mut self) -> Result<(), Failure> {
+        if self.args.allow.is_empty() && !self.args.accept_first {
+            let what = if std::io::stdin().is_terminal() {
+                "the terminal has ended"
+            } else {
+                "stdin has ended"
+            };
+            return Err(Failure::message(
+                Exit::USAGE,
+                format!("nobody can let clients in: {what}"),
+                "run it in a terminal, or pass --allow <peer>, --accept-first or --accept-all",
+            ));
+        }
+        self.decider = Decider::Nobody;
+        for client in std::mem::take(&mut self.asked) {
+            self.decide(client, Decision::Decline).await?;
+        }
+        Ok(())
+    }
+}

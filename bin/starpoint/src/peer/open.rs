@@ -1,0 +1,330 @@
+//! `starpoint open`: uses the services of a host.
+
+use std::{io::BufRead as _, net::SocketAddr, num::NonZero, str::FromStr};
+
+use clap::{ArgGroup, Args};
+use starpoint_node::Node;
+use starpoint_tunnel::{
+    Client, Code, TargetName,
+    client::{self, ClientEvent, ClientEvents, Config, Ended, State},
+};
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{
+    args::{OutputArgs, PassingKeyArgs, TrustArgs},
+    pipe,
+    report::{Reporter, one_line},
+    setup, stdio,
+    tunnel::{self, MAX_SOCKETS, MAX_STREAMS, TunnelReport, reporter},
+};
+use crate::{error::Failure, exit::Exit, signals::Signals};
+
+const AFTER_HELP: &str = "\
+Examples:
+  starpoint open spt1... --listen 127.0.0.1:25565
+  ssh -o 'ProxyCommand starpoint open spt1... --stdio' user@host";
+
+const AFTER_LONG_HELP: &str = "\
+Examples:
+  Have a service of the host on a port of this machine:
+    starpoint open spt1... --listen 127.0.0.1:25565
+
+  Two of its services:
+    starpoint open spt1... --listen web=127.0.0.1:8080 --listen nas=127.0.0.1:1445
+
+  Log in through it:
+    ssh -o 'ProxyCommand starpoint open spt1... --stdio' user@host
+
+Output:
+  What happens goes to stderr; with --json, to stdout as objects with `event`, and `host`,
+  `targets`, `address`, `target`, `listener`, `reason` as they apply. With --stdio, stdout is the data.
+
+Exit codes:
+  0   stopped by a signal; with --stdio, the connection has ended
+  2   the code is none, or damaged
+  4   an address cannot be listened on
+  7   no star of the code can be used
+  8   the host is not there
+  9   the host has no room
+  11  nobody answers in time
+  12  the connection broke
+  13  the key cannot be used
+  14  the code is unknown, used up, too old or locked
+  15  the host declined, or did not answer in time
+  16  the host ended the session
+  17  the host cannot or may not connect the target";
+
+/// Use the TCP services of a peer that runs `starpoint expose`
+///
+/// Joins with the session code, waits until the host lets this client in, and connects local
+/// programs to what the host offers. A host or star that is lost is tried again; the host remembers
+/// who it has let in.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(group = ArgGroup::new("side").args(["listen", "stdio"]).required(true))]
+pub(crate) struct RawArgs {
+    /// The session code; `-` reads it from the first line of stdin, so that others on this machine
+    /// do not see it
+    #[arg(value_name = "CODE")]
+    code: String,
+
+    /// Listen here for local programs: [target=]address:port; port 0 takes a free one; repeatable
+    ///
+    /// Without a target it is the first that the host offers.
+    #[arg(long, value_name = "ADDRESS", value_parser = listener)]
+    listen: Vec<Listener>,
+
+    /// Connect stdin and stdout
+    #[arg(long)]
+    stdio: bool,
+
+    /// What --stdio connects to [default: the first that the host offers]
+    #[arg(long, value_name = "NAME", requires = "stdio")]
+    target: Option<TargetName>,
+
+    #[command(flatten)]
+    key: PassingKeyArgs,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A listener, as typed.
+#[derive(Clone, Debug)]
+struct Listener {
+    target: Option<TargetName>,
+    address: SocketAddr,
+}
+
+fn listener(text: &str) -> Result<Listener, String> {
+    let (target, address) = match text.split_once('=') {
+        Some((target, address)) => {
+            let target = TargetName::from_str(target).map_err(|error| error.to_string())?;
+            (Some(target), address)
+        }
+        None => (None, text),
+    };
+    let address = address
+        .parse()
+        .map_err(|_| "not an address and a port, such as 127.0.0.1:25565".to_owned())?;
+    Ok(Listener { target, address })
+}
+
+/// Does what `args` ask for.
+///
+/// # Errors
+///
+/// The host cannot be reached or says no, or an address cannot be listened on.
+pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
+    setup::messages(&args.output)?;
+    let code: Code = read_code(&args)?.parse()?;
+    let keypair = setup::passing_key(&args.key)?;
+    let star = setup::star_config(&args.trust)?;
+    let mut config = setup::node_config(keypair, star, Vec::new());
+    config.max_streams_per_connection = MAX_STREAMS;
+    setup::run(async move {
+        let mut signals = Signals::catch().map_err(Failure::internal)?;
+        // Before anybody is asked to let this client in.
+        let listeners = bind(&args.listen)?;
+        let (node, _events) = starpoint_node::start(config)?;
+        let opener = Opener {
+            node: node.clone(),
+            reporter: if args.stdio {
+                Reporter::stderr(args.output.json)
+            } else {
+                reporter(args.output.json)
+            },
+            args,
+        };
+        let done = tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "Stopping");
+                Ok(Exit::OK)
+            }
+            done = opener.join(code) => match done {
+                Ok((client, events)) => {
+                    opener.use_session(client, events, listeners, &mut signals).await
+                }
+                Err(failure) => Err(failure),
+            },
+        };
+        tokio::select! {
+            () = node.shutdown() => {}
+            _ = signals.next() => {}
+        }
+        done
+    })
+}
+
+fn read_code(args: &RawArgs) -> Result<String, Failure> {
+    if args.code != "-" {
+        return Ok(args.code.clone());
+    }
+    if args.stdio {
+        return Err(Failure::message(
+            Exit::USAGE,
+            "stdin cannot be both the code and the data",
+            "name the code itself",
+        ));
+    }
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.map_err(Failure::internal)?;
+    Ok(line)
+}
+
+fn bind(listeners: &[Listener]) -> Result<Vec<(TcpListener, Option<TargetName>)>, Failure> {
+    let mut bound = Vec::new();
+    for Listener { target, address } in listeners {
+        let listener = client::bind(*address).map_err(|error| {
+            let error = anyhow::Error::new(error).context(format!("cannot listen on {address}"));
+            Failure::new(
+                Exit::LISTEN,
+                error,
+                "choose another port, or 0 for a free one",
+            )
+        })?;
+        bound.push((listener, target.clone()));
+    }
+    Ok(bound)
+}
+
+struct Opener {
+    node: Node,
+    reporter: Reporter,
+    args: RawArgs,
+}
+
+impl Opener {
+    async fn join(&self, code: Code) -> Result<(Client, ClientEvents), Failure> {
+        self.reporter.tell(&TunnelReport::Connecting {
+            host: code.host().to_string(),
+        })?;
+        let mut config = Config::default();
+        config.max_sockets = NonZero::new(MAX_SOCKETS).expect("it is not zero");
+        Ok(Client::join(&self.node, code, config).await?)
+    }
+
+    async fn use_session(
+        &self,
+        mut client: Client,
+        mut events: ClientEvents,
+        listeners: Vec<(TcpListener, Option<TargetName>)>,
+        signals: &mut Signals,
+    ) -> Result<Exit, Failure> {
+        let mut state = client.state();
+        let done = tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "Stopping");
+                Ok(Exit::OK)
+            }
+            ended = self.until_open(&mut state) => match ended? {
+                Some(ended) => tunnel::ended(ended),
+                None if self.args.stdio => tokio::select! {
+                    _ = signals.next() => Ok(Exit::OK),
+                    done = self.stdio(&client) => done,
+                },
+                None => {
+                    for (listener, target) in listeners {
+                        let name = target.as_ref().map(ToString::to_string);
+                        let served = client.serve(listener, target);
+                        self.reporter.tell(&TunnelReport::Listening {
+                            address: served.map_err(Failure::internal)?.to_string(),
+                            target: name,
+                        })?;
+                    }
+                    tokio::select! {
+                        signal = signals.next() => {
+                            tracing::info!(signal, "Stopping");
+                            Ok(Exit::OK)
+                        }
+                        done = self.follow(&mut state, &mut events) => done,
+                    }
+                }
+            },
+        };
+        client.close().await;
+        done
+    }
+
+    /// Tells how the session stands until it is open or over.
+    async fn until_open(
+        &self,
+        state: &mut watch::Receiver<State>,
+    ) -> Result<Option<Ended>, Failure> {
+        loop {
+            let now = state.borrow_and_update().clone();
+            self.tell(&now)?;
+            match now {
+                State::Open { .. } => return Ok(None),
+                State::Closed(ended) => return Ok(Some(ended)),
+                State::Waiting | State::Reconnecting => {}
+            }
+            if state.changed().await.is_err() {
+                return Ok(Some(Ended::Stopped));
+            }
+        }
+    }
+
+    /// Tells what happens until the session is over.
+    async fn follow(
+        &self,
+        state: &mut watch::Receiver<State>,
+        events: &mut ClientEvents,
+    ) -> Result<Exit, Failure> {
+        loop {
+            tokio::select! {
+                changed = state.changed() => {
+                    let now = state.borrow_and_update().clone();
+                    self.tell(&now)?;
+                    match (changed, now) {
+                        (_, State::Closed(ended)) => return tunnel::ended(ended),
+                        (Err(_), _) => return tunnel::ended(Ended::Stopped),
+                        (Ok(()), State::Open { .. } | State::Waiting | State::Reconnecting) => {}
+                    }
+                }
+                Some(event) = events.next() => self.tell_event(event)?,
+            }
+        }
+    }
+
+    async fn stdio(&self, client: &Client) -> Result<Exit, Failure> {
+        let socket = client.connect(self.args.target.clone()).await?;
+        let (mut input, mut output) = stdio::joined();
+        match socket.copy(&mut input, &mut output).await {
+            Ok(_) => Ok(Exit::OK),
+            // Who reads stdout has what it wanted.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::OK),
+            Err(error) => Err(pipe::broken(error)),
+        }
+    }
+
+    fn tell(&self, state: &State) -> Result<(), Failure> {
+        self.reporter.tell(&match state {
+            State::Waiting => TunnelReport::WaitingForApproval,
+            State::Open { targets } => TunnelReport::Open {
+                targets: targets.iter().map(ToString::to_string).collect(),
+            },
+            State::Reconnecting => TunnelReport::Reconnecting,
+            State::Closed(ended) => TunnelReport::Closed {
+                reason: tunnel::ended_reason(*ended),
+            },
+        })
+    }
+
+    fn tell_event(&self, event: ClientEvent) -> Result<(), Failure> {
+        match event {
+            ClientEvent::SocketFailed { listener, error } => {
+                self.reporter.tell(&TunnelReport::SocketFailed {
+                    listener: listener.to_string(),
+                    reason: one_line(&error),
+                })
+            }
+            ClientEvent::Lost { reason } => self.reporter.tell(&TunnelReport::LostHost { reason }),
+            _ => Ok(()),
+        }
+    }
+}

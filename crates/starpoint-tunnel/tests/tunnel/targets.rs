@@ -1,0 +1,103 @@
+//! What can be reached, and what cannot.
+
+use std::time::{Duration, Instant};
+
+use starpoint_test_support::within;
+use starpoint_tunnel::{ConnectError, Refusal, host::HostEvent};
+use tokio::io::AsyncReadExt as _;
+
+use crate::{
+    services::{Service, banner},
+    stage::{Stage, connect},
+};
+
+/// Returns a port at which nobody listens.
+fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
+}
+
+async fn refusal_of(target: &str) -> Refusal {
+    let stage = Stage::new([target]).await;
+    let guest = stage.guest().await;
+    match guest.client.connect(None).await.expect_err("it is refused") {
+        ConnectError::Refused(refusal) => refusal,
+        other => panic!("{target}: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_tunnel_11_a_target_that_refuses_resets_the_program_at_once() {
+    let mut stage = Stage::new([&closed_port().to_string()]).await;
+    let mut guest = stage.guest().await;
+    let address = guest.listen().await;
+    let begun = Instant::now();
+    let mut socket = connect(address).await;
+    let read = within("the reset", socket.read(&mut [0; 1])).await;
+    assert_eq!(
+        read.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    let error = guest.socket_error().await;
+    assert!(
+        matches!(error, ConnectError::Refused(Refusal::TargetRefused)),
+        "{error:?}"
+    );
+    let refused = stage.event(|event| match event {
+        HostEvent::SocketRefused { refusal, .. } => Some(*refusal),
+        _ => None,
+    });
+    assert_eq!(refused.await, Refusal::TargetRefused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_tunnel_11_only_what_is_offered_is_connected() {
+    let service = Service::new(banner);
+    let stage = Stage::new([&format!("web={}", service.address)]).await;
+    let guest = stage.guest().await;
+    for name in ["ssh", "127.0.0.1", &service.address.port().to_string()] {
+        let connected = guest.client.connect(Some(name.parse().unwrap())).await;
+        let error = connected.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Refused(Refusal::NoSuchTarget)),
+            "{error:?}"
+        );
+    }
+    guest
+        .client
+        .connect(Some("web".parse().unwrap()))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_tunnel_12_a_name_that_means_nothing_is_refused() {
+    let refusal = refusal_of("db=nowhere.invalid:80").await;
+    assert_eq!(refusal, Refusal::NoSuchName);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_on_either_loopback_is_found() {
+    async fn greets(target: String) {
+        let stage = Stage::new([&target]).await;
+        let mut guest = stage.guest().await;
+        let address = guest.listen().await;
+        let mut hello = [0; 10];
+        let mut socket = connect(address).await;
+        within("a banner", socket.read_exact(&mut hello))
+            .await
+            .unwrap();
+    }
+    let v4 = Service::at("127.0.0.1:0", banner);
+    greets(v4.address.port().to_string()).await;
+    let v6 = Service::at("[::1]:0", banner);
+    greets(v6.address.port().to_string()).await;
+    greets(v6.address.to_string()).await;
+    let dual = Service::at("[::]:0", banner);
+    greets(dual.address.port().to_string()).await;
+}
