@@ -20,7 +20,7 @@ async fn r_tunnel_9_a_session_outlives_its_star() {
     let service = Service::new(echo);
     let mut stage = Stage::new([&service.address.to_string()]).await;
     let mut guest = stage.guest().await;
-    let address = guest.listen().await;
+    let address = guest.listen();
     let mut socket = connect(address).await;
     socket.write_all(b"one").await.unwrap();
     within("an echo", socket.read_exact(&mut [0; 3]))
@@ -90,7 +90,7 @@ async fn r_tunnel_16_programs_wait_briefly_for_a_host_that_is_gone() {
     config.wait_deadline = Duration::from_millis(700);
     config.reconnect_for = Duration::from_secs(3);
     let mut guest = Guest::join_with(stage.code().await, config).await.unwrap();
-    let address = guest.listen().await;
+    let address = guest.listen();
     let Stage {
         star: _star,
         node,

@@ -60,7 +60,7 @@ async fn r_tunnel_6_nothing_reaches_the_service_before_the_host_agrees() {
 
     // A program that is early waits; one that does not care for the session is
     // refused by the host.
-    let address = guest.listen().await;
+    let address = guest.listen();
     let mut early = connect(address).await;
     let mut stranger = guest
         .node
@@ -151,7 +151,7 @@ async fn r_tunnel_10_one_host_serves_as_many_clients_as_it_says() {
     let mut second = Guest::join(code.clone()).await.unwrap();
     assert_eq!(refused(code.clone()).await, Refusal::Full);
     for guest in [&mut first, &mut second] {
-        let address = guest.listen().await;
+        let address = guest.listen();
         let mut socket = connect(address).await;
         within("a banner", socket.read_exact(&mut [0; 10]))
             .await
@@ -173,7 +173,7 @@ async fn a_client_that_is_dropped_is_out_at_once_and_others_are_not() {
     let mut second = stage.guest().await;
     let mut sockets = Vec::new();
     for guest in [&mut first, &mut second] {
-        let address = guest.listen().await;
+        let address = guest.listen();
         let mut socket = connect(address).await;
         within("a banner", socket.read_exact(&mut [0; 10]))
             .await

@@ -24,7 +24,7 @@ async fn listeners_come_and_go_while_others_run() {
     ];
     let stage = Stage::new([&targets[0], &targets[1]]).await;
     let mut guest = stage.guest().await;
-    let first = guest.listen_for(Some("echo")).await;
+    let first = guest.listen_for(Some("echo"));
     let mut lasting = connect(first).await;
     lasting.write_all(b"one").await.unwrap();
     let mut three = [0; 3];
@@ -32,7 +32,7 @@ async fn listeners_come_and_go_while_others_run() {
         .await
         .unwrap();
 
-    let second = guest.listen_for(Some("hello")).await;
+    let second = guest.listen_for(Some("hello"));
     let mut socket = connect(second).await;
     let mut hello = [0; 10];
     within("a banner", socket.read_exact(&mut hello))
@@ -80,7 +80,7 @@ async fn a_monitor_counts_what_passes_and_goes_with_the_socket() {
     let mut config = client::Config::default();
     config.monitors.push(Arc::new(at_client.clone()));
     let mut guest = Guest::join_with(stage.code().await, config).await.unwrap();
-    let address = guest.listen().await;
+    let address = guest.listen();
     for n_bytes in [0, 1, 100_000] {
         let mut socket = connect(address).await;
         let sent = body(n_bytes);
@@ -108,7 +108,7 @@ async fn r_tunnel_16_more_programs_wait_until_there_is_room() {
     let mut config = client::Config::default();
     config.max_sockets = std::num::NonZero::new(2).unwrap();
     let mut guest = Guest::join_with(stage.code().await, config).await.unwrap();
-    let address = guest.listen().await;
+    let address = guest.listen();
     let mut hello = [0; 10];
     let mut first = connect(address).await;
     let mut second = connect(address).await;

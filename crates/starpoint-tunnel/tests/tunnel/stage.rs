@@ -52,7 +52,7 @@ impl Stage {
     pub(crate) async fn between(service: SocketAddr) -> (Self, Guest, SocketAddr) {
         let stage = Self::new([&service.to_string()]).await;
         let mut guest = stage.guest().await;
-        let address = guest.listen().await;
+        let address = guest.listen();
         (stage, guest, address)
     }
 
@@ -110,11 +110,11 @@ impl Guest {
     }
 
     /// Listens for the first target.
-    pub(crate) async fn listen(&mut self) -> SocketAddr {
-        self.listen_for(None).await
+    pub(crate) fn listen(&mut self) -> SocketAddr {
+        self.listen_for(None)
     }
 
-    pub(crate) async fn listen_for(&mut self, target: Option<&str>) -> SocketAddr {
+    pub(crate) fn listen_for(&mut self, target: Option<&str>) -> SocketAddr {
         let target = target.map(|name| name.parse().expect("it is a name"));
         let listening = self.client.listen(loopback(), target);
         listening.expect("a port is free")

@@ -30,7 +30,7 @@ async fn refusal_of(target: &str) -> Refusal {
 async fn r_tunnel_11_a_target_that_refuses_resets_the_program_at_once() {
     let mut stage = Stage::new([&closed_port().to_string()]).await;
     let mut guest = stage.guest().await;
-    let address = guest.listen().await;
+    let address = guest.listen();
     let begun = Instant::now();
     let mut socket = connect(address).await;
     let read = within("the reset", socket.read(&mut [0; 1])).await;
@@ -86,7 +86,7 @@ async fn a_service_on_either_loopback_is_found() {
     async fn greets(target: String) {
         let stage = Stage::new([&target]).await;
         let mut guest = stage.guest().await;
-        let address = guest.listen().await;
+        let address = guest.listen();
         let mut hello = [0; 10];
         let mut socket = connect(address).await;
         within("a banner", socket.read_exact(&mut hello))

@@ -135,9 +135,9 @@ async fn r_tunnel_15_a_reader_that_stops_holds_up_its_own_writer_only() {
     let targets = [hose.address, echoing.address].map(|address| address.to_string());
     let stage = Stage::new([&targets[0], &targets[1]]).await;
     let mut guest = stage.guest().await;
-    let stalled = guest.listen().await;
+    let stalled = guest.listen();
     let port = echoing.address.port().to_string();
-    let lively = guest.listen_for(Some(&port)).await;
+    let lively = guest.listen_for(Some(&port));
 
     let mut stopped = Vec::new();
     for _ in 0..8 {
@@ -244,7 +244,7 @@ async fn eight_hundred_programs_may_come_in_the_same_moment() {
     let mut config = client::Config::default();
     config.max_sockets = NonZero::new(1_000).unwrap();
     let mut guest = Guest::join_with(stage.code().await, config).await.unwrap();
-    let address = guest.listen().await;
+    let address = guest.listen();
     let programs = (0..800).map(|_| async move {
         let mut socket = connect(address).await;
         socket.read_exact(&mut [0; 10]).await.unwrap();
