@@ -1,12 +1,19 @@
 //! `starpoint expose`: offers services to clients that are let in.
 
-use std::{collections::VecDeque, io::IsTerminal as _, num::NonZero, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io::IsTerminal as _,
+    num::NonZero,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use starpoint_node::{Event, Events, Multiaddr, Node, PeerId};
 use starpoint_tunnel::{
     Host, Target,
     host::{Config, Decision, HostEvent, HostEvents, Invitation, Standing, Unlisted},
+    monitor::Traffic,
     target::{Family, Offer, TargetError},
 };
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
@@ -16,6 +23,7 @@ use super::{
     report::{Reporter, one_line},
     setup,
     stars::{FirstAttempts, warn},
+    status::{Path, Status},
     tunnel::{MAX_SOCKETS, MAX_STREAMS, TunnelReport, reporter},
 };
 use crate::{error::Failure, exit::Exit, signals::Signals};
@@ -167,7 +175,9 @@ impl RawArgs {
 /// A target cannot be offered, no star can be used, or nobody can let clients in.
 pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
     setup::messages(&args.output)?;
-    let host_config = args.host_config()?;
+    let mut host_config = args.host_config()?;
+    let traffic = Traffic::default();
+    host_config.monitors.push(Arc::new(traffic.clone()));
     let keypair = setup::passing_key(&args.key)?;
     let star = setup::star_config(&args.trust)?;
     let mut config = setup::node_config(keypair, star, args.stars.star.clone());
@@ -185,6 +195,9 @@ pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
             attempts: FirstAttempts::of(&args.stars.star),
             live: Vec::new(),
             asked: VecDeque::new(),
+            here: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            status: Status::new(args.output.json, traffic),
             decider: Decider::of(&args),
             reporter: reporter(args.output.json),
             args,
@@ -229,6 +242,10 @@ struct Exposer {
     attempts: FirstAttempts,
     live: Vec<Multiaddr>,
     asked: VecDeque<PeerId>,
+    here: BTreeMap<PeerId, Standing>,
+    /// How each peer is connected.
+    paths: BTreeMap<PeerId, Path>,
+    status: Status,
     decider: Decider,
     reporter: Reporter,
     args: RawArgs,
@@ -237,6 +254,7 @@ struct Exposer {
 impl Exposer {
     async fn run(mut self, mut signals: Signals) -> Result<Exit, Failure> {
         let done = self.serve(&mut signals).await;
+        self.status.clear();
         let leaving = async {
             self.host.stop().await;
             self.node.shutdown().await;
@@ -258,6 +276,7 @@ impl Exposer {
                 }
                 Some(event) = self.events.next() => self.star(event).await?,
                 Some(event) = self.host_events.next() => self.tell(event).await?,
+                () = self.status.due() => self.draw(),
                 line = self.decider.line() => match line {
                     Some(line) => self.obey(line.trim()).await?,
                     None => self.nobody_decides().await?,
@@ -276,18 +295,26 @@ impl Exposer {
                     self.live.push(star);
                 } else {
                     let star = star.to_string();
-                    self.reporter.tell(&TunnelReport::StarLive { star })?;
+                    self.tell_report(&TunnelReport::StarLive { star })?;
                 }
                 if is_first {
                     self.print_code().await?;
-                    self.reporter.tell(&TunnelReport::WaitingForClient)?;
+                    self.tell_report(&TunnelReport::WaitingForClient)?;
                 }
                 Ok(())
             }
             Event::StarLost { star, reason, .. } if self.attempts.waits_for(&star) => {
                 self.attempts.lost(&star, reason)
             }
-            Event::StarLost { star, reason, .. } => self.reporter.tell(&TunnelReport::StarLost {
+            Event::Connected { peer, address, .. } => {
+                self.paths.insert(peer, Path::of(&address));
+                Ok(())
+            }
+            Event::Disconnected { peer } => {
+                self.paths.remove(&peer);
+                Ok(())
+            }
+            Event::StarLost { star, reason, .. } => self.tell_report(&TunnelReport::StarLost {
                 star: star.to_string(),
                 reason: one_line(&reason),
             }),
@@ -297,15 +324,13 @@ impl Exposer {
             | Event::StarConnecting { .. }
             | Event::PeerJoined { .. }
             | Event::PeerLeft { .. }
-            | Event::Connected { .. }
-            | Event::Disconnected { .. }
             | Event::Missed { .. }
             | _ => Ok(()),
         }
     }
 
     /// Prints a code with all stars, those first that are live.
-    async fn print_code(&self) -> Result<(), Failure> {
+    async fn print_code(&mut self) -> Result<(), Failure> {
         let down = |star: &&Multiaddr| !self.live.contains(star);
         let others = self.args.stars.star.iter().filter(down);
         let stars: Vec<_> = self.live.iter().chain(others).cloned().collect();
@@ -318,6 +343,7 @@ impl Exposer {
             code: code.map_err(Failure::internal)?.to_string(),
             expires_in_s: self.args.code_ttl.as_secs(),
         };
+        self.status.clear();
         Reporter::stdout(self.args.output.json).tell(&report)
     }
 
@@ -332,19 +358,25 @@ impl Exposer {
                 TunnelReport::Asked { client }
             }
             HostEvent::Joined { client } => {
+                self.here.insert(client, Standing::Here);
+                let path = self.path_of(client);
                 let client = client.to_string();
-                TunnelReport::Joined { client }
+                TunnelReport::Joined { client, path }
             }
             HostEvent::Lost { client } => {
+                self.here.insert(client, Standing::Away);
                 let client = client.to_string();
                 TunnelReport::Lost { client }
             }
             HostEvent::Resumed { client } => {
+                self.here.insert(client, Standing::Here);
+                let path = self.path_of(client);
                 let client = client.to_string();
-                TunnelReport::Resumed { client }
+                TunnelReport::Resumed { client, path }
             }
             HostEvent::Left { client } => {
                 self.asked.retain(|asked| *asked != client);
+                self.here.remove(&client);
                 let client = client.to_string();
                 TunnelReport::Left { client }
             }
@@ -366,7 +398,42 @@ impl Exposer {
             },
             _ => return Ok(()),
         };
-        self.reporter.tell(&report)
+        self.tell_report(&report)
+    }
+
+    /// Writes a line, above the one that says how things are.
+    fn tell_report(&mut self, report: &TunnelReport) -> Result<(), Failure> {
+        self.status.clear();
+        self.reporter.tell(report)
+    }
+
+    fn path_of(&self, client: PeerId) -> Option<&'static str> {
+        self.paths.get(&client).map(|path| path.word())
+    }
+
+    fn draw(&mut self) {
+        // Somebody is about to type an answer.
+        if !self.asked.is_empty() || self.live.is_empty() {
+            return self.status.skip();
+        }
+        let is_here = |(_, standing): &(&PeerId, &Standing)| **standing == Standing::Here;
+        let n_here = self.here.iter().filter(is_here).count();
+        let n_away = self.here.len() - n_here;
+        let n_on = |path: Path| {
+            let paths = self.here.keys().filter_map(|client| self.paths.get(client));
+            paths.filter(|on| **on == path).count()
+        };
+        let mut head = format!("{n_here} clients");
+        for (number, word) in [
+            (n_away, "away"),
+            (n_on(Path::Relayed), "relayed"),
+            (n_on(Path::Direct), "direct"),
+        ] {
+            if number > 0 {
+                head = format!("{head}, {number} {word}");
+            }
+        }
+        self.status.draw(&head);
     }
 
     async fn decide(&self, client: PeerId, decision: Decision) -> Result<(), Failure> {
@@ -375,6 +442,7 @@ impl Exposer {
     }
 
     async fn obey(&mut self, line: &str) -> Result<(), Failure> {
+        self.status.clear();
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "" => Ok(()),
@@ -400,9 +468,9 @@ impl Exposer {
         }
     }
 
-    async fn list(&self) -> Result<(), Failure> {
+    async fn list(&mut self) -> Result<(), Failure> {
         for (client, standing) in self.host.clients().await.map_err(Failure::internal)? {
-            self.reporter.tell(&TunnelReport::Client {
+            self.tell_report(&TunnelReport::Client {
                 client: client.to_string(),
                 standing: match standing {
                     Standing::Waiting => "waiting",

@@ -7,6 +7,7 @@ mod raw;
 mod report;
 mod setup;
 mod stars;
+mod status;
 mod stdio;
 mod tunnel;
 

@@ -1,12 +1,14 @@
 //! `starpoint open`: uses the services of a host.
 
-use std::{io::BufRead as _, net::SocketAddr, num::NonZero, str::FromStr};
+use std::{io::BufRead as _, net::SocketAddr, num::NonZero, str::FromStr, sync::Arc};
 
 use clap::{ArgGroup, Args};
-use starpoint_node::Node;
+use futures_util::FutureExt as _;
+use starpoint_node::{Event, Events, Node};
 use starpoint_tunnel::{
     Client, Code, TargetName,
     client::{self, ClientEvent, ClientEvents, Config, Ended, State},
+    monitor::Traffic,
 };
 use tokio::{net::TcpListener, sync::watch};
 
@@ -14,7 +16,9 @@ use super::{
     args::{OutputArgs, PassingKeyArgs, TrustArgs},
     pipe,
     report::{Reporter, one_line},
-    setup, stdio,
+    setup,
+    status::{Path, Status},
+    stdio,
     tunnel::{self, MAX_SOCKETS, MAX_STREAMS, TunnelReport, reporter},
 };
 use crate::{error::Failure, exit::Exit, signals::Signals};
@@ -129,8 +133,14 @@ pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
         let mut signals = Signals::catch().map_err(Failure::internal)?;
         // Before anybody is asked to let this client in.
         let listeners = bind(&args.listen)?;
-        let (node, _events) = starpoint_node::start(config)?;
-        let opener = Opener {
+        let (node, node_events) = starpoint_node::start(config)?;
+        let traffic = Traffic::default();
+        let is_quiet = args.output.json || args.stdio;
+        let mut opener = Opener {
+            status: Status::new(is_quiet, traffic.clone()),
+            traffic,
+            node_events,
+            path: None,
             node: node.clone(),
             reporter: if args.stdio {
                 Reporter::stderr(args.output.json)
@@ -194,22 +204,28 @@ fn bind(listeners: &[Listener]) -> Result<Vec<(TcpListener, Option<TargetName>)>
 
 struct Opener {
     node: Node,
+    node_events: Events,
+    /// How the host is connected.
+    path: Option<Path>,
+    traffic: Traffic,
+    status: Status,
     reporter: Reporter,
     args: RawArgs,
 }
 
 impl Opener {
-    async fn join(&self, code: Code) -> Result<(Client, ClientEvents), Failure> {
-        self.reporter.tell(&TunnelReport::Connecting {
+    async fn join(&mut self, code: Code) -> Result<(Client, ClientEvents), Failure> {
+        self.tell_report(&TunnelReport::Connecting {
             host: code.host().to_string(),
         })?;
         let mut config = Config::default();
         config.max_sockets = NonZero::new(MAX_SOCKETS).expect("it is not zero");
+        config.monitors.push(Arc::new(self.traffic.clone()));
         Ok(Client::join(&self.node, code, config).await?)
     }
 
     async fn use_session(
-        &self,
+        &mut self,
         mut client: Client,
         mut events: ClientEvents,
         listeners: Vec<(TcpListener, Option<TargetName>)>,
@@ -231,7 +247,7 @@ impl Opener {
                     for (listener, target) in listeners {
                         let name = target.as_ref().map(ToString::to_string);
                         let served = client.serve(listener, target);
-                        self.reporter.tell(&TunnelReport::Listening {
+                        self.tell_report(&TunnelReport::Listening {
                             address: served.map_err(Failure::internal)?.to_string(),
                             target: name,
                         })?;
@@ -241,18 +257,19 @@ impl Opener {
                             tracing::info!(signal, "Stopping");
                             Ok(Exit::OK)
                         }
-                        done = self.follow(&mut state, &mut events) => done,
+                        done = self.follow(&client, &mut state, &mut events) => done,
                     }
                 }
             },
         };
+        self.status.clear();
         client.close().await;
         done
     }
 
     /// Tells how the session stands until it is open or over.
     async fn until_open(
-        &self,
+        &mut self,
         state: &mut watch::Receiver<State>,
     ) -> Result<Option<Ended>, Failure> {
         loop {
@@ -271,7 +288,8 @@ impl Opener {
 
     /// Tells what happens until the session is over.
     async fn follow(
-        &self,
+        &mut self,
+        client: &Client,
         state: &mut watch::Receiver<State>,
         events: &mut ClientEvents,
     ) -> Result<Exit, Failure> {
@@ -287,6 +305,7 @@ impl Opener {
                     }
                 }
                 Some(event) = events.next() => self.tell_event(event)?,
+                () = self.status.due() => self.draw(client, state),
             }
         }
     }
@@ -302,11 +321,14 @@ impl Opener {
         }
     }
 
-    fn tell(&self, state: &State) -> Result<(), Failure> {
-        self.reporter.tell(&match state {
+    fn tell(&mut self, state: &State) -> Result<(), Failure> {
+        self.follow_path();
+        let path = self.path.map(Path::word);
+        self.tell_report(&match state {
             State::Waiting => TunnelReport::WaitingForApproval,
             State::Open { targets } => TunnelReport::Open {
                 targets: targets.iter().map(ToString::to_string).collect(),
+                path,
             },
             State::Reconnecting => TunnelReport::Reconnecting,
             State::Closed(ended) => TunnelReport::Closed {
@@ -315,15 +337,48 @@ impl Opener {
         })
     }
 
-    fn tell_event(&self, event: ClientEvent) -> Result<(), Failure> {
+    /// Writes a line, above the one that says how things are.
+    fn tell_report(&mut self, report: &TunnelReport) -> Result<(), Failure> {
+        self.status.clear();
+        self.reporter.tell(report)
+    }
+
+    /// Takes what the node has told. The host is the only peer.
+    fn follow_path(&mut self) {
+        while let Some(Some(event)) = self.node_events.next().now_or_never() {
+            if let Event::Connected { address, .. } = event {
+                self.path = Some(Path::of(&address));
+            }
+        }
+    }
+
+    fn draw(&mut self, client: &Client, state: &watch::Receiver<State>) {
+        self.follow_path();
+        let word = match &*state.borrow() {
+            State::Open { .. } => "open",
+            State::Waiting => "waiting for approval",
+            State::Reconnecting => "reconnecting",
+            State::Closed(_) => "closed",
+        };
+        let mut head = word.to_owned();
+        if let Some(path) = self.path {
+            head = format!("{head}, {}", path.word());
+        }
+        if let Some(round_trip) = client.round_trip() {
+            head = format!("{head}, {:.1} ms", round_trip.as_secs_f64() * 1_000.0);
+        }
+        self.status.draw(&head);
+    }
+
+    fn tell_event(&mut self, event: ClientEvent) -> Result<(), Failure> {
         match event {
             ClientEvent::SocketFailed { listener, error } => {
-                self.reporter.tell(&TunnelReport::SocketFailed {
+                self.tell_report(&TunnelReport::SocketFailed {
                     listener: listener.to_string(),
                     reason: one_line(&error),
                 })
             }
-            ClientEvent::Lost { reason } => self.reporter.tell(&TunnelReport::LostHost { reason }),
+            ClientEvent::Lost { reason } => self.tell_report(&TunnelReport::LostHost { reason }),
             _ => Ok(()),
         }
     }

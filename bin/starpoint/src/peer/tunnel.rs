@@ -35,11 +35,19 @@ pub(super) enum TunnelReport {
     /// Host: somebody wants in.
     Asked { client: String },
     /// Host: somebody is in.
-    Joined { client: String },
+    Joined {
+        client: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<&'static str>,
+    },
     /// Host: a client cannot be reached and may come back.
     Lost { client: String },
     /// Host: it is back.
-    Resumed { client: String },
+    Resumed {
+        client: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<&'static str>,
+    },
     /// Host: its session is over.
     Left { client: String },
     /// Host: somebody was not let in.
@@ -60,7 +68,11 @@ pub(super) enum TunnelReport {
     /// Client: the host is being asked.
     WaitingForApproval,
     /// Client: sockets can be opened.
-    Open { targets: Vec<String> },
+    Open {
+        targets: Vec<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<&'static str>,
+    },
     /// Client: programs can connect here.
     Listening {
         address: String,
@@ -87,9 +99,9 @@ impl fmt::Display for TunnelReport {
             Self::Code { code, .. } => f.write_str(code),
             Self::WaitingForClient => f.write_str("waiting for a client…"),
             Self::Asked { client } => write!(f, "{client} wants to join: accept? [y/n]"),
-            Self::Joined { client } => write!(f, "joined {client}"),
+            Self::Joined { client, path } => write!(f, "joined {client}{}", Aside(*path)),
             Self::Lost { client } => write!(f, "lost {client}, it may come back"),
-            Self::Resumed { client } => write!(f, "resumed {client}"),
+            Self::Resumed { client, path } => write!(f, "resumed {client}{}", Aside(*path)),
             Self::Left { client } => write!(f, "left {client}"),
             Self::Refused { client, reason } => write!(f, "refused {client}, {reason}"),
             Self::SocketRefused {
@@ -103,7 +115,10 @@ impl fmt::Display for TunnelReport {
             Self::Client { client, standing } => write!(f, "{client} {standing}"),
             Self::Connecting { host } => write!(f, "connecting {host}"),
             Self::WaitingForApproval => f.write_str("waiting for approval by the host…"),
-            Self::Open { targets } => write!(f, "open, host offers {}", targets.join(" ")),
+            Self::Open { targets, path } => {
+                let targets = targets.join(" ");
+                write!(f, "open{}, host offers {targets}", Aside(*path))
+            }
             Self::Listening { address, target } => match target {
                 Some(target) => write!(f, "listening {address} for {target}"),
                 None => write!(f, "listening {address}"),
@@ -116,6 +131,18 @@ impl fmt::Display for TunnelReport {
             }
             Self::StarLost { star, reason } => write!(f, "lost {star}, {reason}"),
             Self::StarLive { star } => write!(f, "live {star}"),
+        }
+    }
+}
+
+/// A path in a line for people.
+struct Aside(Option<&'static str>);
+
+impl fmt::Display for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(path) => write!(f, " ({path})"),
+            None => Ok(()),
         }
     }
 }

@@ -118,7 +118,7 @@ fn a_service_is_reached_once_the_host_says_yes() {
     host.expose.stderr_line_with(" waiting");
     host.type_line("y");
     host.expose.stderr_line_with("joined");
-    open.stderr_line_with("open, host offers");
+    open.stderr_line_with("open (relayed), host offers");
     let address = listening(&mut open);
     assert_serves(address);
 
@@ -232,7 +232,7 @@ fn several_targets_have_names_and_others_are_refused() {
         "--max-clients=9",
     ]);
     let mut open = host.open(&["--listen=web=127.0.0.1:0", "--listen=127.0.0.1:0"]);
-    let line = open.stderr_line_with("open, host offers");
+    let line = open.stderr_line_with("host offers");
     assert!(
         line.ends_with(&format!("offers {} web gone", other.port())),
         "{line}"
@@ -301,7 +301,7 @@ fn a_client_that_is_dropped_ends_with_a_code_of_its_own() {
     let mut host = stage.expose(&[&port_of(service()), "--accept-first"]);
     let (open, address) = host.open_listening();
     let joined = host.expose.stderr_line_with("joined");
-    let id = joined.rsplit(' ').next().expect("an id").to_owned();
+    let id = joined.split(' ').nth(1).expect("an id").to_owned();
     host.type_line(&format!("drop {}", &id[id.len() - 6..]));
     let ended = open.wait();
     assert_eq!(ended.code, Some(16), "{ended:?}");
@@ -405,7 +405,9 @@ fn results_are_json_on_request() {
         }
     };
     assert!(event("connecting")["host"].is_string());
-    assert!(event("open")["targets"][0].is_string());
+    let opened = event("open");
+    assert!(opened["targets"][0].is_string());
+    assert_eq!(opened["path"], "relayed");
     let address = event("listening")["address"].clone();
     assert_serves(
         address
@@ -421,5 +423,6 @@ fn results_are_json_on_request() {
     let events = json_lines(&ended.stdout);
     let names: Vec<_> = events.iter().map(|event| &event["event"]).collect();
     assert_eq!(names, ["waiting-for-client", "joined", "left"]);
+    assert_eq!(events[1]["path"], "relayed");
     assert_eq!(ended.stderr, "");
 }
