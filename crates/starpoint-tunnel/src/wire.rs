@@ -1,6 +1,6 @@
 //! What host and client say to each other, before and beside the data.
 //!
-//! A frame is its length (2 bytes, big endian, of what follows), one byte for the
+//! A frame is its length (2 bytes, big endian, of what follows), one byte for its
 //! kind, and the rest. Decoding trusts nothing: no length is believed
 //! before it is checked, and nothing is left over.
 

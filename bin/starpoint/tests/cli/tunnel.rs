@@ -217,6 +217,18 @@ fn stdin_and_stdout_go_through() {
 }
 
 #[test]
+fn a_code_may_come_by_stdin() {
+    let stage = Stage::new();
+    let host = stage.expose(&[&port_of(service()), "--accept-all"]);
+    let mut command = starpoint();
+    command.args(["open", "-", "--listen", "127.0.0.1:0"]);
+    let mut open = Running::start(command.stdin(Stdio::piped()));
+    let mut stdin = open.take_stdin().expect("it is piped");
+    writeln!(stdin, "{}", host.code).expect("it is read");
+    assert_serves(listening(&mut open));
+}
+
+#[test]
 fn several_targets_have_names_and_others_are_refused() {
     let stage = Stage::new();
     let (web, other) = (service(), service());

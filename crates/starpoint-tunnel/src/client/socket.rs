@@ -18,6 +18,7 @@ use super::{ConnectError, Moved, Shared, State};
 use crate::{
     PROTOCOL, frames,
     monitor::SocketInfo,
+    refusal::Refusal,
     splice::{self, ResetOnDrop, Unwritten},
     target::TargetName,
     wire::Frame,
@@ -97,6 +98,19 @@ pub(super) async fn connect(
     shared: &Arc<Shared>,
     target: Option<TargetName>,
 ) -> Result<Socket, ConnectError> {
+    let deadline = Instant::now() + shared.config.wait_deadline;
+    loop {
+        match attempt(shared, target.clone()).await {
+            // The session was lost in this moment, and is about to be joined again.
+            Err(ConnectError::Refused(Refusal::NotJoined)) if Instant::now() < deadline => {
+                time::sleep(RETRY_AFTER).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn attempt(shared: &Arc<Shared>, target: Option<TargetName>) -> Result<Socket, ConnectError> {
     let (mut stream, cut) = open(shared).await?;
     let request = Frame::Connect {
         target: target.clone(),

@@ -10,7 +10,7 @@ use starpoint_tunnel::{
     host::{self, HostEvent, HostEvents, Invitation, Unlisted},
     target::Offer,
 };
-use tokio::net::TcpStream;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 /// A star with a host that lets everybody in, unless it is told otherwise.
 pub(crate) struct Stage {
@@ -185,6 +185,16 @@ pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
     let socket = connected.expect("somebody listens");
     socket.set_nodelay(true).expect("it is open");
     socket
+}
+
+/// Connects to a listener and reads. A reset may come as early as the connection
+/// itself.
+pub(crate) async fn first_read(address: SocketAddr) -> std::io::Result<usize> {
+    within("an end or a reset", async {
+        let mut socket = TcpStream::connect(address).await?;
+        socket.read(&mut [0; 1]).await
+    })
+    .await
 }
 
 /// Runs all of them at once.

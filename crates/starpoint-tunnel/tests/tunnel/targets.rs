@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::{
     services::{Service, banner},
-    stage::{Stage, connect},
+    stage::{Stage, connect, first_read},
 };
 
 /// Returns a port at which nobody listens.
@@ -32,8 +32,7 @@ async fn r_tunnel_11_a_target_that_refuses_resets_the_program_at_once() {
     let mut guest = stage.guest().await;
     let address = guest.listen();
     let begun = Instant::now();
-    let mut socket = connect(address).await;
-    let read = within("the reset", socket.read(&mut [0; 1])).await;
+    let read = first_read(address).await;
     assert_eq!(
         read.unwrap_err().kind(),
         std::io::ErrorKind::ConnectionReset

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     services::{Service, banner, body, echo, firehose, get, http, read_all, sha256},
-    stage::{Guest, Stage, all, connect},
+    stage::{Guest, Stage, all, connect, first_read},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,8 +283,7 @@ async fn r_tunnel_13_a_reset_is_seen_as_one() {
         socket.set_zero_linger().unwrap();
     });
     let (_stage, _guest, address) = Stage::between(service.address).await;
-    let mut socket = connect(address).await;
-    let read = within("the reset", socket.read(&mut [0; 1])).await;
+    let read = first_read(address).await;
     assert_eq!(
         read.unwrap_err().kind(),
         std::io::ErrorKind::ConnectionReset
