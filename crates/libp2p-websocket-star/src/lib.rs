@@ -70,6 +70,16 @@
 //! `/p2p-circuit`, and its DNS transport those with a name, before anybody
 //! behind them is asked.
 //!
+//! # Profiles
+//!
+//! With a star of ours the *native profile* is used, unless [`Config::profile`]
+//! says otherwise: a join in one round trip, presence by change, and for each
+//! stream a WebSocket of its own, a *pipe*, if its peer takes one. A pipe waits
+//! for nobody but its reader and outlives the connection of its home. An original
+//! star, or an original peer at the same star, gets the historic protocol, in
+//! which all streams share one connection. What is known of peers then is in
+//! [`Config::namespaces`].
+//!
 //! # Ends
 //!
 //! A stream of the transport knows how it ended: a clean end is 0 bytes read,
@@ -96,7 +106,8 @@
 //! most of it the buffers of its WebSocket (200 homes of one process at one star,
 //! debug build). A stream holds what waits in it: at most
 //! [`Config::stream_buffer_bytes`] to send, as much and one message to read, and
-//! nothing when it is idle.
+//! nothing when it is idle. A pipe holds at most 64 KiB to send and 64 KiB to read,
+//! beside its socket, and no buffer when it is idle.
 //!
 //! # Errors
 //!

@@ -11,6 +11,7 @@
 //! ```
 
 mod connection;
+mod fragments;
 mod outgoing;
 mod packet;
 

@@ -13,6 +13,7 @@ mod output;
 mod peers;
 mod pipe;
 mod program;
+mod proxy;
 mod reach;
 mod settings;
 mod shutdown;

@@ -44,7 +44,7 @@ impl Stage {
     }
 }
 
-fn write_certificates(folder: &Folder) {
+pub(crate) fn write_certificates(folder: &Folder) {
     let authority_key = KeyPair::generate().expect("a key can be made");
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

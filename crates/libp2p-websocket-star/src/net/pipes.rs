@@ -25,9 +25,13 @@ use crate::{
     error::{Error, Stage},
 };
 
-/// Time to the second try when a star does not know a token yet: the dial went
+/// Times to the next try when a star does not know a token yet: the dial went
 /// another way than the pipe and may be late.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRIES: [Duration; 3] = [
+    Duration::from_millis(2),
+    Duration::from_millis(20),
+    Duration::from_millis(200),
+];
 
 type Opened = (DialId, Result<Box<dyn Pipe>, PipeError>);
 
@@ -57,10 +61,16 @@ impl Opening {
         let open = async move {
             let connector = &shop.config.connector;
             let mut result = connector.connect_pipe(&url).await;
-            if matches!(&result, Err(PipeError::Refused { code, .. }) if &**code == "pipe-unknown")
-            {
+            for wait in RETRIES {
+                let is_early = matches!(
+                    &result,
+                    Err(PipeError::Refused { code, .. }) if &**code == "pipe-unknown"
+                );
+                if !is_early {
+                    break;
+                }
                 let timers = &shop.config.timers;
-                timers.sleep_until(timers.now() + RETRY).await;
+                timers.sleep_until(timers.now() + wait).await;
                 result = connector.connect_pipe(&url).await;
             }
             (name, result)

@@ -24,8 +24,9 @@ use tokio_tungstenite::{
 };
 
 use super::{
+    fragments::Fragments,
     outgoing::{Frame, Outgoing},
-    packet::{Malformed, Packet},
+    packet::{self, Malformed, Packet},
 };
 use crate::session::{ClientSocket, Session};
 use starpoint_broker::Ending;
@@ -62,6 +63,8 @@ pub(crate) struct Connection<S> {
     outgoing: Arc<Outgoing>,
     engine: Engine,
     partial: Option<Box<Partial>>,
+    /// The rest of the message that is being written.
+    unwritten: Option<Fragments>,
     /// Packets that the socket has taken and not yet written.
     fed: u64,
     fed_bytes: u64,
@@ -107,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             outgoing,
             engine,
             partial: None,
+            unwritten: None,
             fed: 0,
             fed_bytes: 0,
             needs_flush: false,
@@ -132,23 +136,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
         loop {
             ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
-            let Some(frame) = self.outgoing.pop() else {
-                break;
+            let mut message = match self.unwritten.take() {
+                Some(message) => message,
+                None => match self.outgoing.pop() {
+                    Some(frame) => self.message(frame),
+                    None => break,
+                },
             };
-            let (message, len) = match frame {
-                Frame::Text(text) => {
-                    let len = text.len();
-                    self.fed += u64::from(is_counted(&text));
-                    (Message::Text(text.into()), len)
-                }
-                Frame::Attachment(bytes) => {
-                    let len = bytes.len();
-                    self.fed += 1;
-                    (Message::Binary(self.attachment_frame(bytes)), len)
-                }
-            };
-            self.fed_bytes += len as u64;
-            Pin::new(&mut self.socket).start_send(message)?;
+            let frame = message.next_frame();
+            self.unwritten = message.has_more().then_some(message);
+            Pin::new(&mut self.socket).start_send(Message::Frame(frame))?;
             self.needs_flush = true;
         }
         if self.needs_flush {
@@ -159,6 +156,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.session.wrote(fed, bytes);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Puts a message together, and counts it.
+    fn message(&mut self, frame: Frame) -> Fragments {
+        let message = match frame {
+            Frame::Text(text) => {
+                self.fed += u64::from(is_counted(&text));
+                Fragments::text(text)
+            }
+            Frame::Event(name, args) => {
+                self.fed += 1;
+                Fragments::text(packet::event(name, &args, None, 0))
+            }
+            Frame::Attachment(bytes) => {
+                self.fed += 1;
+                Fragments::binary(self.attachment_frame(bytes))
+            }
+        };
+        self.fed_bytes += message.len() as u64;
+        message
     }
 
     fn attachment_frame(&self, bytes: Bytes) -> Bytes {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
 };
 
@@ -34,6 +34,9 @@ struct State {
 #[derive(Debug)]
 pub(super) enum Frame {
     Text(String),
+    /// An event with its arguments. They are put together when it is written: what
+    /// goes to thousands is in memory once.
+    Event(&'static str, Arc<str>),
     /// An attachment, as the engine's version wants it.
     Attachment(Bytes),
 }
@@ -53,8 +56,7 @@ impl Outgoing {
 
     /// Queues an event of the native profile.
     pub(crate) fn star_event(&self, event: &StarEvent) {
-        let text = packet::event(event.name(), &event.args(), None, 0);
-        self.push([Frame::Text(text)]);
+        self.push([Frame::Event(event.name(), event.args())]);
     }
 
     /// Queues an event of the legacy profile.
@@ -93,7 +95,7 @@ impl Outgoing {
     pub(super) fn say(&self, text: &str) {
         let is_same = |frame: &Frame| match frame {
             Frame::Text(waiting) => waiting == text,
-            Frame::Attachment(_) => false,
+            Frame::Event(..) | Frame::Attachment(_) => false,
         };
         if !self.state().frames.iter().any(is_same) {
             self.push([Frame::Text(text.to_owned())]);
