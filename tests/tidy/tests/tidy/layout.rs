@@ -94,3 +94,15 @@ fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
     }
     found
 }
+
+/// The first command of the README names no program.
+#[test]
+fn cargo_run_runs_the_program() {
+    let metadata = metadata();
+    let by_default = metadata.workspace_default_packages();
+    let names: Vec<_> = by_default
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    assert_eq!(names, ["starpoint"]);
+}
