@@ -182,6 +182,12 @@ impl Spaces {
         };
         batch.encode().into()
     }
+
+    /// Returns how many namespaces there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.spaces.len()
+    }
 }
 
 impl Space {

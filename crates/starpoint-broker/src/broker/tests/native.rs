@@ -521,3 +521,14 @@ fn r_pres_8_legacy_peers_are_in_the_default_namespace_and_hear_of_native_ones() 
     let told = batches(&star.advance(SECOND), native);
     assert_eq!(names(&told[0].left), [text(2)]);
 }
+
+#[test]
+fn namespaces_that_nobody_is_in_are_forgotten() {
+    let mut star = Star::guarded();
+    let space = Namespace::parse("short-lived").expect("a name");
+    let (conn, _, _) = star.native_in(1, vec![space]);
+    assert_eq!(star.broker.spaces.len(), 1);
+    star.tell(conn, ClientCall::Star(StarCall::Leave));
+    assert_eq!(star.broker.spaces.len(), 0);
+    assert_eq!(star.gauges().peers, 0);
+}
