@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use hyper::upgrade::Upgraded;
@@ -82,11 +81,10 @@ impl Pipes {
         broker: &mut Broker<StdRng>,
         token: Option<PipeToken>,
         reply: oneshot::Sender<Arrival>,
-        now: Instant,
     ) {
         // Who asked may have gone: then nobody hears the answer.
         let arrived = match &token {
-            Some(token) => broker.pipe_arrived(token, now),
+            Some(token) => broker.pipe_arrived(token),
             None => Err(broker.refuse_pipe()),
         };
         let (pipe, side) = match arrived {

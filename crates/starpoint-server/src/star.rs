@@ -156,7 +156,7 @@ impl Star {
             Event::Disconnected { conn, ending } => self.forget(conn, ending, now),
             Event::Answered { link, answer } => self.broker.answered(link, answer, now),
             Event::PipeArrived { token, reply } => {
-                self.pipes.arrived(&mut self.broker, token, reply, now);
+                self.pipes.arrived(&mut self.broker, token, reply);
             }
             Event::PipeLeft { pipe } => self.broker.pipe_left(pipe),
             Event::PipeEnded { pipe } => {

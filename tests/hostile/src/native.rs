@@ -6,9 +6,10 @@ use std::{
 };
 
 use serde_json::Value;
+pub use starpoint_test_support::http::metric;
 use starpoint_test_support::{
-    Client, Engine, Identity, NativeJoin, Page, Pipe, PipeItem, PipeRequest, Star, http,
-    pipe_token, within,
+    Client, Engine, Identity, NativeJoin, Page, Pipe, PipeItem, PipeRequest, Star, pipe_token,
+    within,
 };
 
 use crate::new_identity;
@@ -180,19 +181,6 @@ pub async fn assert_serves_natively(star: &mut Star) {
     dialer.client.disconnect().await;
     callee.client.disconnect().await;
     star.assert_healthy();
-}
-
-/// Returns a number from `GET /metrics`; 0 when it is not there.
-///
-/// # Panics
-///
-/// When the star does not answer, or it is no number.
-pub async fn metric(star: &Star, name: &str) -> u64 {
-    let text = http::get(star.port(), "/metrics").await.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.map_or(0, |value| {
-        value.trim().parse().expect("a metric is a number")
-    })
 }
 
 /// Waits until a number in `GET /metrics` is this one.

@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::within;
+use crate::{star::Star, within};
 
 /// A response, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,6 +249,20 @@ fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes
         .windows(needle.len())
         .position(|window| window == needle)
+}
+
+/// Returns a number of `GET /metrics`, its labels in the name.
+///
+/// # Panics
+///
+/// When the star does not answer, or has no such number.
+pub async fn metric(star: &Star, name: &str) -> u64 {
+    let page = get(star.port(), "/metrics").await.text();
+    page.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .unwrap_or_else(|| panic!("no {name} in {page}"))
+        .parse()
+        .expect("a metric is a number")
 }
 
 #[cfg(test)]

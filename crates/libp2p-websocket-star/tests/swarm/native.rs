@@ -6,22 +6,12 @@ use libp2p::{
     swarm::SwarmEvent,
 };
 use libp2p_websocket_star::{Config, Error, Profile};
-use starpoint_test_support::{Star, http::get, within};
+use starpoint_test_support::{Star, http::metric, within};
 
 use crate::{
     node::Node,
     peer::{Peer, config, peer_address, profiles, star},
 };
-
-/// Returns a number of the star's metrics page.
-async fn metric(star: &Star, name: &str) -> u64 {
-    let page = get(star.port(), "/metrics").await.text();
-    page.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
-        .unwrap_or_else(|| panic!("no {name} in {page}"))
-        .parse()
-        .unwrap()
-}
 
 /// Dials, and lets both sides say something and end.
 async fn exchange(star: &Star, dialer: &Node, listener: &mut Node) {

@@ -131,11 +131,7 @@ impl<R: CryptoRng> Broker<R> {
     /// # Errors
     ///
     /// [`Refusal::PipeUnknown`], counted, when nobody waits for this token.
-    pub fn pipe_arrived(
-        &mut self,
-        token: &PipeToken,
-        _now: Instant,
-    ) -> Result<(PipeId, PipeSide), Refusal> {
+    pub fn pipe_arrived(&mut self, token: &PipeToken) -> Result<(PipeId, PipeSide), Refusal> {
         let Some((id, side)) = self.pipes.take_token(token) else {
             return Err(self.refuse_pipe());
         };

@@ -8,8 +8,8 @@ use starpoint_hostile_tests::native::{
 };
 use starpoint_test_support::{PipeItem, PipeRefusal, PipeRequest, Star, code_of, pipe_token};
 
-const UNKNOWN: &str = "starpoint_refusals_total{code=\"pipe-unknown\"} ";
-const OPEN: &str = "starpoint_pipes_open ";
+const UNKNOWN: &str = "starpoint_refusals_total{code=\"pipe-unknown\"}";
+const OPEN: &str = "starpoint_pipes_open";
 
 fn refusal(status: u16, code: &str) -> PipeRefusal {
     let code = code.to_owned();
@@ -263,7 +263,7 @@ async fn r_dial_16_a_pipe_goes_on_when_both_control_connections_break() {
         async {
             assert_eq!(theirs.read_exactly(block.len()).await, block);
             callee.client.abort();
-            expect_metric(&star, "starpoint_connections ", 0).await;
+            expect_metric(&star, "starpoint_connections", 0).await;
             assert_eq!(theirs.read_exactly(block.len()).await, block);
             theirs
         }

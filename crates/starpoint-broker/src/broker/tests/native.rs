@@ -95,7 +95,7 @@ impl Star {
 
     /// Opens a side of a pipe.
     fn arrive(&mut self, token: &PipeToken) -> (Result<(PipeId, PipeSide), Refusal>, Vec<Command>) {
-        let result = self.broker.pipe_arrived(token, self.now);
+        let result = self.broker.pipe_arrived(token);
         (result, self.drain())
     }
 
