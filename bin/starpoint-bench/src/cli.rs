@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{compare::Relay, modes::throughput::Direction, profile::Profile};
+use crate::{
+    compare::{ProxyArgs, Relay},
+    modes::throughput::Direction,
+    profile::Profile,
+};
 
 /// Most peers of one measurement: all reach the server from one address, which has
 /// about 28 000 ports.
@@ -28,14 +32,14 @@ Targets:
 
 Layers:
   A star is measured on its own streams, without encryption; `e2e` adds Noise and Yamux in a swarm.
-  relay-v2 has no streams without a swarm, so it always has them; tcp and ws never do.
+  relay-v2 has no streams without a swarm, so it always has them; tcp and ws never do. `tunnel` runs
+  `starpoint expose` and `starpoint open`, and compares with a proxy in front of the service, tcp or tls.
 
 Output:
   A table: for each case and target, the median over the rounds, their spread, and the ratio to the
   median of the star. --json writes an object a line instead: `mode`, `target`, `layers`, `profile`,
   `case`, `rounds`, and `metrics` with `unit`, `median`, `min`, `max` and `ratio` for each.
-  CPU and memory are those of the server's process, children not counted; the processor's time has a
-  grain of 10 ms.
+  CPU and memory are those of the server's process, children not counted.
 
 Exit codes:
   0  everything was measured
@@ -74,6 +78,8 @@ pub(crate) enum Comparison {
     RelayV2,
     /// Copies bytes between two TCP connections, with buffers of 64 KiB
     Tcp,
+    /// A proxy that ends TLS and copies bytes; for `tunnel`
+    Tls,
     /// Passes messages between two WebSockets, one by one
     Ws,
 }
@@ -91,6 +97,12 @@ pub(crate) struct Common {
     /// Program to start a star with [default: `starpoint` beside this program]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "star")]
     pub(crate) server: Option<PathBuf>,
+    /// Others that each peer of a native star keeps track of; beyond 64 it asks for pages
+    ///
+    /// All of them are in one process here: 10 000 peers that know of each other take 20 GiB.
+    #[arg(long, global = true, default_value_t = 64, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=MAX_PEERS))]
+    pub(crate) remember: u32,
     /// Words that peers use with their star
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub(crate) profile: Profile,
@@ -148,12 +160,16 @@ pub(crate) enum Command {
     Presence(PresenceArgs),
     /// Throughput and dials of swarms, encryption included
     E2e(E2eArgs),
+    /// A TCP service through `expose` and `open`: bytes and requests a second, CPU of all three
+    Tunnel(TunnelArgs),
     /// Run a relay until stdin ends
     #[command(hide = true)]
     RunRelay {
         /// Which
         #[arg(value_enum)]
         relay: Relay,
+        #[command(flatten)]
+        proxy: Option<ProxyArgs>,
     },
 }
 
@@ -175,6 +191,9 @@ pub(crate) struct JoinArgs {
     #[arg(long, value_delimiter = ',', default_value = "0,1000", value_name = "N,...",
           value_parser = clap::value_parser!(u32).range(0..=MAX_PEERS))]
     pub(crate) population: Vec<u32>,
+    /// Let each join a namespace of its own, so that nobody is told: the join by itself
+    #[arg(long)]
+    pub(crate) apart: bool,
     /// Joins, four at a time
     #[arg(long, default_value_t = 200, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=5000))]
@@ -266,6 +285,26 @@ pub(crate) struct E2eArgs {
     #[arg(long, default_value_t = 50, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=MAX_DIALS))]
     pub(crate) dials: u32,
+    /// How long throughput is measured
+    #[arg(long, default_value_t = 3, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TunnelArgs {
+    /// Connections at the same time, at most 256; several numbers are several cases
+    #[arg(long, value_delimiter = ',', default_value = "1,16", value_name = "N,...",
+          value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) connections: Vec<u32>,
+    /// Requests, each on a connection of its own
+    #[arg(long, default_value_t = 2000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) requests: u32,
+    /// Bytes of each answer, at most 16 MiB
+    #[arg(long, default_value_t = 1024, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=16_777_216))]
+    pub(crate) body_bytes: u32,
     /// How long throughput is measured
     #[arg(long, default_value_t = 3, value_name = "N",
           value_parser = clap::value_parser!(u64).range(1..=600))]

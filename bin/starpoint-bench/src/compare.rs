@@ -5,12 +5,13 @@
 //! listens, as a star does, and ends when its stdin does.
 
 mod copy;
+mod proxy;
 mod relay_v2;
 
-use std::io::Write as _;
+use std::{io::Write as _, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use tokio::{
     io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
@@ -26,8 +27,22 @@ pub(crate) enum Relay {
     RelayV2,
     /// Copies bytes between two TCP connections.
     Tcp,
+    /// Ends TLS, and copies bytes; there is no other use of it than as a proxy.
+    Tls,
     /// Passes messages between two WebSockets.
     Ws,
+}
+
+/// What a proxy is for.
+#[derive(Clone, Debug, Args)]
+#[group(requires_all = ["service", "certificate"])]
+pub(crate) struct ProxyArgs {
+    /// Service behind it
+    #[arg(long, required = false)]
+    service: SocketAddr,
+    /// File to write a certificate to
+    #[arg(long, required = false)]
+    certificate: PathBuf,
 }
 
 impl Relay {
@@ -36,21 +51,43 @@ impl Relay {
         match self {
             Self::RelayV2 => "relay-v2",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
             Self::Ws => "ws",
         }
     }
 
-    /// Runs the relay until stdin ends.
+    /// Returns whether it can be a proxy in front of one service.
+    pub(crate) fn is_proxy(self) -> bool {
+        match self {
+            Self::Tcp | Self::Tls => true,
+            Self::RelayV2 | Self::Ws => false,
+        }
+    }
+
+    /// Returns whether it joins two peers.
+    pub(crate) fn joins_peers(self) -> bool {
+        match self {
+            Self::RelayV2 | Self::Tcp | Self::Ws => true,
+            Self::Tls => false,
+        }
+    }
+
+    /// Runs the relay, or the proxy if there is a service, until stdin ends.
     ///
     /// # Errors
     ///
     /// It cannot listen.
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, service: Option<ProxyArgs>) -> anyhow::Result<()> {
         let serve = async {
-            match self {
-                Self::RelayV2 => relay_v2::serve().await,
-                Self::Tcp => copy::serve_tcp().await,
-                Self::Ws => copy::serve_ws().await,
+            match (self, service) {
+                (Self::RelayV2, None) => relay_v2::serve().await,
+                (Self::Tcp, None) => copy::serve_tcp().await,
+                (Self::Ws, None) => copy::serve_ws().await,
+                (Self::Tcp, Some(args)) => proxy::serve_tcp(args.service).await,
+                (Self::Tls, Some(args)) => proxy::serve_tls(args.service, &args.certificate).await,
+                (Self::RelayV2 | Self::Ws, Some(_)) | (Self::Tls, None) => {
+                    anyhow::bail!("{} cannot do this", self.name())
+                }
             }
         };
         tokio::select! {

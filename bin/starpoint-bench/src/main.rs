@@ -22,6 +22,7 @@ mod load;
 mod party;
 mod profile;
 mod target;
+mod tunnel;
 
 mod metrics;
 mod process;
@@ -66,8 +67,8 @@ fn execute(plan: Plan) -> Result<Exit, Failure> {
         .build()
         .map_err(Failure::internal)?;
     match plan {
-        Plan::Relay(relay) => {
-            let outcome = runtime.block_on(relay.run());
+        Plan::Relay(relay, proxy) => {
+            let outcome = runtime.block_on(relay.run(proxy));
             // A read of stdin may hang, and nobody waits for it.
             runtime.shutdown_background();
             outcome.map(|()| Exit::OK).map_err(Failure::internal)

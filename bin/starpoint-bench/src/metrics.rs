@@ -15,6 +15,12 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Longest page that is read.
 const MAX_PAGE_BYTES: u64 = 1024 * 1024;
 
+/// Counter of the addresses that a star has told legacy peers of.
+pub(crate) const ANNOUNCEMENTS: &str = "starpoint_announcements_total";
+
+/// Counter of the batches of presence that a star has sent.
+pub(crate) const BATCHES: &str = "starpoint_presence_batches_total";
+
 /// Where a star tells its metrics.
 #[derive(Clone, Debug)]
 pub(crate) struct MetricsPage {

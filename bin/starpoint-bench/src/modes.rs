@@ -8,14 +8,16 @@ pub(crate) mod join;
 pub(crate) mod presence;
 pub(crate) mod slow_reader;
 pub(crate) mod throughput;
+pub(crate) mod tunnel;
 
 use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
 use crate::{
+    compare::Relay,
     party::Layers,
-    target::{Running, Target},
+    target::{Running, Source, Target},
 };
 
 /// One case of one mode.
@@ -28,6 +30,7 @@ pub(crate) enum Work {
     SlowReader(slow_reader::SlowReader),
     Presence(presence::Presence),
     E2e(e2e::E2e),
+    Tunnel(tunnel::Tunnel),
 }
 
 /// One number of one measurement.
@@ -36,6 +39,13 @@ pub(crate) struct Reading {
     pub(crate) metric: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) value: f64,
+}
+
+/// Why there are no numbers.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Starting(anyhow::Error),
+    Measuring(anyhow::Error),
 }
 
 /// The numbers of one measurement.
@@ -112,6 +122,7 @@ impl Work {
             Self::SlowReader(_) => "slow-reader",
             Self::Presence(_) => "presence",
             Self::E2e(_) => "e2e",
+            Self::Tunnel(_) => "tunnel",
         }
     }
 
@@ -119,7 +130,10 @@ impl Work {
     pub(crate) fn labels(&self) -> Vec<Label> {
         match self {
             Self::Idle(work) => vec![Label::number("peers", work.n_peers)],
-            Self::Join(work) => vec![Label::number("population", work.population)],
+            Self::Join(work) => vec![
+                Label::number("population", work.population),
+                Label::text("joiners", if work.apart { "apart" } else { "among them" }),
+            ],
             Self::Dial(work) => vec![Label::number("pairs", work.n_pairs)],
             Self::Throughput(work) => vec![
                 Label::number("pairs", work.n_pairs),
@@ -132,13 +146,14 @@ impl Work {
                 Label::number("joins_per_second", work.joins_per_second),
             ],
             Self::E2e(work) => vec![Label::number("pairs", work.n_pairs)],
+            Self::Tunnel(work) => vec![Label::number("connections", work.n_connections)],
         }
     }
 
     /// Returns the layers that the mode wants.
-    pub(crate) fn layers(&self) -> Layers {
+    fn layers(&self) -> Layers {
         match self {
-            Self::E2e(_) => Layers::Swarm,
+            Self::E2e(_) | Self::Tunnel(_) => Layers::Swarm,
             Self::Idle(_)
             | Self::Join(_)
             | Self::Dial(_)
@@ -148,29 +163,46 @@ impl Work {
         }
     }
 
+    /// Returns the name of what runs above a target, for the results.
+    pub(crate) fn layers_at(&self, target: &Target) -> &'static str {
+        match target.source {
+            Source::Relay(Relay::Tls) => "tls",
+            Source::Relay(_) | Source::OwnStar { .. } | Source::GivenStar { .. } => {
+                target.layers(self.layers()).name()
+            }
+        }
+    }
+
     /// Returns whether the mode says anything about the target.
     pub(crate) fn fits(&self, target: &Target) -> bool {
         match self {
             Self::E2e(_) => target.takes_swarms(),
             Self::Presence(_) => target.is_star(),
+            Self::Tunnel(_) => target.leads_to_services(),
             Self::Idle(_)
             | Self::Join(_)
             | Self::Dial(_)
             | Self::Throughput(_)
-            | Self::SlowReader(_) => true,
+            | Self::SlowReader(_) => target.joins_peers(),
         }
     }
 
-    /// Measures once.
+    /// Starts the target and measures once.
     ///
     /// # Errors
     ///
-    /// The target does not do what is asked of it, or its process has ended.
-    pub(crate) async fn measure(
-        &self,
-        target: &Running,
-        layers: Layers,
-    ) -> anyhow::Result<Readings> {
+    /// The target cannot be started, does not do what is asked of it, or its process
+    /// has ended.
+    pub(crate) async fn measure(&self, target: &Target) -> Result<Readings, Failed> {
+        if let Self::Tunnel(work) = self {
+            return work.measure(target).await.map_err(Failed::Measuring);
+        }
+        let running = target.start().await.map_err(Failed::Starting)?;
+        let measured = self.measure_at(&running, target.layers(self.layers()));
+        measured.await.map_err(Failed::Measuring)
+    }
+
+    async fn measure_at(&self, target: &Running, layers: Layers) -> anyhow::Result<Readings> {
         match self {
             Self::Idle(work) => work.measure(target, layers).await,
             Self::Join(work) => work.measure(target, layers).await,
@@ -179,6 +211,7 @@ impl Work {
             Self::SlowReader(work) => work.measure(target, layers).await,
             Self::Presence(work) => work.measure(target, layers).await,
             Self::E2e(work) => work.measure(target, layers).await,
+            Self::Tunnel(_) => anyhow::bail!("a tunnel starts its target by itself"),
         }
     }
 }

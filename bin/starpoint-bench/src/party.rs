@@ -9,7 +9,14 @@ mod star;
 mod swarm;
 mod traffic;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use futures_util::{
@@ -18,8 +25,7 @@ use futures_util::{
     stream,
 };
 use libp2p::{Multiaddr, PeerId};
-use libp2p_websocket_star::{Config, StarAddress};
-use serde::Serialize;
+use libp2p_websocket_star::{Config, Namespace, StarAddress};
 use tokio::{sync::mpsc, time::timeout};
 
 pub(crate) use copy::Carrier;
@@ -43,14 +49,22 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// What runs between two parties above what the target carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layers {
     /// Nothing: the stream is that of the target.
-    #[serde(rename = "raw")]
     Raw,
     /// A swarm each, with Noise and Yamux.
-    #[serde(rename = "noise+yamux")]
     Swarm,
+}
+
+impl Layers {
+    /// Returns the name in the results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Swarm => "noise+yamux",
+        }
+    }
 }
 
 /// Where parties join.
@@ -60,6 +74,8 @@ pub(crate) enum Entrance {
     /// A circuit relay; its address ends with its peer id.
     RelayV2(Multiaddr),
     Copy(Carrier),
+    /// In front of a service: there are no peers.
+    Proxy(SocketAddr),
 }
 
 /// A star, and how to speak with it. All parties share the settings, because
@@ -75,6 +91,31 @@ impl StarEntrance {
     pub(crate) fn new(address: StarAddress, mut config: Config, traffic: Arc<Traffic>) -> Self {
         config.connector = traffic::counting(config.connector, traffic);
         Self { address, config }
+    }
+
+    pub(crate) fn multiaddr(&self) -> Multiaddr {
+        self.address.to_multiaddr()
+    }
+
+    fn apart(&self) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let name = format!("apart-{}", LAST.fetch_add(1, Ordering::Relaxed));
+        let config = Config {
+            namespaces: Namespace::parse(&name).into_iter().collect(),
+            ..self.config.clone()
+        };
+        let address = self.address.clone();
+        Self { address, config }
+    }
+}
+
+impl Entrance {
+    /// Returns an entrance to a namespace that nobody else is in; relays have none.
+    pub(crate) fn apart(&self) -> Self {
+        match self {
+            Self::Star(star) => Self::Star(Arc::new(star.apart())),
+            Self::RelayV2(_) | Self::Copy(_) | Self::Proxy(_) => self.clone(),
+        }
     }
 }
 
@@ -119,6 +160,7 @@ impl Party {
                 (Entrance::Copy(carrier), _) => {
                     Kind::Copy(copy::CopyPeer::join(*carrier, streams).await?)
                 }
+                (Entrance::Proxy(_), _) => anyhow::bail!("nobody can join a proxy"),
             })
         };
         let kind: anyhow::Result<Kind> = timeout(DEADLINE, join)

@@ -7,12 +7,12 @@ use libp2p_websocket_star::StarAddress;
 
 use crate::{
     cli::{Command, Common, Comparison, ThroughputArgs},
-    compare::Relay,
+    compare::{ProxyArgs, Relay},
     failure::Failure,
     load::Flush,
     modes::{
         Work, dial::Dial, e2e::E2e, idle::Idle, join::Join, presence::Presence,
-        slow_reader::SlowReader, throughput::Throughput,
+        slow_reader::SlowReader, throughput::Throughput, tunnel::Tunnel,
     },
     profile::Profile,
     target::{Source, Target},
@@ -28,7 +28,7 @@ const LEGACY: &str = "legacy";
 #[derive(Debug)]
 pub(crate) enum Plan {
     Measure(Measure),
-    Relay(Relay),
+    Relay(Relay, Option<ProxyArgs>),
 }
 
 /// What is to be measured, and how it is told.
@@ -60,7 +60,7 @@ impl Plan {
     pub(crate) fn new(command: Command, common: Common) -> Result<Self, Failure> {
         let works = match works(command) {
             Ok(works) => works,
-            Err(relay) => return Ok(Self::Relay(relay)),
+            Err((relay, proxy)) => return Ok(Self::Relay(relay, proxy)),
         };
         Ok(Self::Measure(Measure {
             works,
@@ -74,7 +74,7 @@ impl Plan {
 }
 
 /// Returns the cases of a mode, or the relay that is to be run.
-fn works(command: Command) -> Result<Vec<Work>, Relay> {
+fn works(command: Command) -> Result<Vec<Work>, (Relay, Option<ProxyArgs>)> {
     let seconds = Duration::from_secs;
     Ok(match command {
         Command::Idle(args) => each(&args.peers, |n_peers| {
@@ -86,6 +86,7 @@ fn works(command: Command) -> Result<Vec<Work>, Relay> {
             Work::Join(Join {
                 population,
                 n_joins,
+                apart: args.apart,
             })
         }),
         Command::Dial(args) => each(&args.pairs, |n_pairs| {
@@ -111,7 +112,15 @@ fn works(command: Command) -> Result<Vec<Work>, Relay> {
                 window: seconds(args.seconds),
             })
         }),
-        Command::RunRelay { relay } => return Err(relay),
+        Command::Tunnel(args) => each(&args.connections, |n_connections| {
+            Work::Tunnel(Tunnel {
+                n_connections,
+                n_requests: args.requests as usize,
+                body_bytes: args.body_bytes,
+                window: seconds(args.seconds),
+            })
+        }),
+        Command::RunRelay { relay, proxy } => return Err((relay, proxy)),
     })
 }
 
@@ -140,10 +149,12 @@ fn throughput(args: &ThroughputArgs) -> Vec<Work> {
 }
 
 fn targets(common: &Common) -> Result<Vec<Target>, Failure> {
+    let remember = common.remember as usize;
     let source = match &common.star {
         Some(text) => Source::GivenStar {
             address: star_address(text, common.allow_remote)?,
             pid: common.pid,
+            program: server(common).ok(),
         },
         None => Source::OwnStar {
             server: server(common)?,
@@ -153,16 +164,19 @@ fn targets(common: &Common) -> Result<Vec<Target>, Failure> {
         name: STAR.to_owned(),
         source,
         profile: common.profile,
+        remember,
     }];
     if let Some(text) = &common.compare_star {
         let source = Source::GivenStar {
             address: star_address(text, common.allow_remote)?,
             pid: common.compare_pid,
+            program: server(common).ok(),
         };
         targets.push(Target {
             name: common.compare_name.clone(),
             source,
             profile: common.profile,
+            remember,
         });
     }
     for comparison in &common.compare {
@@ -172,17 +186,20 @@ fn targets(common: &Common) -> Result<Vec<Target>, Failure> {
                     name: LEGACY.to_owned(),
                     source: targets[0].source.clone(),
                     profile: Profile::Legacy,
+                    remember,
                 });
                 continue;
             }
             Comparison::RelayV2 => Relay::RelayV2,
             Comparison::Tcp => Relay::Tcp,
+            Comparison::Tls => Relay::Tls,
             Comparison::Ws => Relay::Ws,
         };
         targets.push(Target {
             name: relay.name().to_owned(),
             source: Source::Relay(relay),
             profile: common.profile,
+            remember,
         });
     }
     Ok(targets)

@@ -2,9 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    modes::Label, party::Layers, plan::Measure, profile::Profile, run::Row, stats::Summary,
-};
+use crate::{modes::Label, plan::Measure, profile::Profile, run::Row, stats::Summary};
 
 /// The result of one case at one target.
 #[derive(Debug)]
@@ -12,7 +10,7 @@ pub(crate) struct Outcome {
     pub(crate) mode: &'static str,
     pub(crate) labels: Vec<Label>,
     pub(crate) target: String,
-    layers: Layers,
+    layers: &'static str,
     /// `None` where there are no stars.
     profile: Option<Profile>,
     n_rounds: usize,
@@ -43,7 +41,7 @@ pub(crate) fn outcomes(plan: &Measure, rows: &[Row<'_>]) -> Vec<Outcome> {
             mode: row.work.mode(),
             labels,
             target: row.target.name.clone(),
-            layers: row.target.layers(row.work.layers()),
+            layers: row.work.layers_at(row.target),
             profile: row.target.is_star().then_some(row.target.profile),
             n_rounds: row.rounds.len(),
             metrics,

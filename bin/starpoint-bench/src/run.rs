@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     exit::Exit,
     failure::{Failure, tell},
-    modes::{Readings, Work},
+    modes::{Failed, Readings, Work},
     plan::Measure,
     target::Target,
 };
@@ -83,24 +83,16 @@ async fn measure(plan: &Measure, rows: &mut [Row<'_>]) -> Exit {
                 plan.rounds,
                 row.work.mode()
             ));
-            let target = match row.target.start().await {
-                Ok(target) => target,
-                Err(error) => {
-                    tell(&format!("failed: {what}: {error:#}"));
-                    is_started = false;
-                    n_failed += 1;
-                    continue;
-                }
-            };
-            let layers = row.target.layers(row.work.layers());
-            match row.work.measure(&target, layers).await {
+            match row.work.measure(row.target).await {
                 Ok(readings) => {
                     row.rounds.push(readings);
                     n_done += 1;
                 }
-                Err(error) => {
-                    tell(&format!("failed: {what}: {error:#}"));
+                Err(failed) => {
                     n_failed += 1;
+                    let (Failed::Starting(error) | Failed::Measuring(error)) = &failed;
+                    tell(&format!("failed: {what}: {error:#}"));
+                    is_started &= matches!(failed, Failed::Measuring(_));
                 }
             }
         }

@@ -1,6 +1,12 @@
 //! What is measured: a star or another relay, running already or started here.
 
-use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use libp2p::Multiaddr;
@@ -33,6 +39,8 @@ pub(crate) struct Target {
     pub(crate) source: Source,
     /// What its peers speak, if it is a star.
     pub(crate) profile: Profile,
+    /// Of how many others each of them keeps track.
+    pub(crate) remember: usize,
 }
 
 /// Where a target comes from.
@@ -44,6 +52,8 @@ pub(crate) enum Source {
     GivenStar {
         address: StarAddress,
         pid: Option<u32>,
+        /// To open tunnels with.
+        program: Option<PathBuf>,
     },
     /// Another relay, started afresh for each measurement.
     Relay(Relay),
@@ -74,7 +84,24 @@ impl Target {
             Source::OwnStar { .. } | Source::GivenStar { .. } | Source::Relay(Relay::RelayV2) => {
                 true
             }
-            Source::Relay(Relay::Tcp | Relay::Ws) => false,
+            Source::Relay(Relay::Tcp | Relay::Tls | Relay::Ws) => false,
+        }
+    }
+
+    /// Returns whether peers can meet here.
+    pub(crate) fn joins_peers(&self) -> bool {
+        match &self.source {
+            Source::OwnStar { .. } | Source::GivenStar { .. } => true,
+            Source::Relay(relay) => relay.joins_peers(),
+        }
+    }
+
+    /// Returns whether it leads to a service: the two ends of a tunnel speak what
+    /// they like best with their star.
+    pub(crate) fn leads_to_services(&self) -> bool {
+        match &self.source {
+            Source::OwnStar { .. } | Source::GivenStar { .. } => self.profile == Profile::Auto,
+            Source::Relay(relay) => relay.is_proxy(),
         }
     }
 
@@ -84,7 +111,7 @@ impl Target {
         match self.source {
             Source::OwnStar { .. } | Source::GivenStar { .. } => wanted,
             Source::Relay(Relay::RelayV2) => Layers::Swarm,
-            Source::Relay(Relay::Tcp | Relay::Ws) => Layers::Raw,
+            Source::Relay(Relay::Tcp | Relay::Tls | Relay::Ws) => Layers::Raw,
         }
     }
 
@@ -114,58 +141,86 @@ impl Target {
                 let address = StarAddress::try_from(&address.parse::<Multiaddr>()?)
                     .context("not a star's address")?;
                 let process = child.0.id().map(Process::new);
-                let mut running = Running::star(address, self.profile, process, Some(child));
+                let mut running = self.star(address, process, Some(child));
                 running._folder = Some(folder);
                 Ok(running)
             }
-            Source::GivenStar { address, pid } => {
+            Source::GivenStar { address, pid, .. } => {
                 let process = pid.map(Process::new);
-                Ok(Running::star(address.clone(), self.profile, process, None))
+                Ok(self.star(address.clone(), process, None))
             }
             Source::Relay(relay) => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.args([compare::COMMAND, relay.name()]);
-                let (child, address) = spawn(command).await?;
+                let (child, address) = spawn(relay_command(*relay)?).await?;
                 let entrance = match relay {
                     Relay::RelayV2 => Entrance::RelayV2(address.parse()?),
                     Relay::Tcp => Entrance::Copy(Carrier::Tcp(address.parse()?)),
                     Relay::Ws => Entrance::Copy(Carrier::Ws(address.parse()?)),
+                    Relay::Tls => Entrance::Proxy(address.parse()?),
                 };
-                Ok(Running {
-                    entrance,
-                    process: child.0.id().map(Process::new),
-                    metrics: None,
-                    traffic: None,
-                    _child: Some(child),
-                    _folder: None,
-                })
+                Ok(Running::relay(entrance, child))
             }
         }
     }
-}
 
-impl Running {
     fn star(
+        &self,
         address: StarAddress,
-        profile: Profile,
         process: Option<Process>,
         child: Option<(Child, ChildStdin)>,
-    ) -> Self {
+    ) -> Running {
         let traffic = Arc::<Traffic>::default();
         let config = Config {
             // What is measured is not whom it trusts.
             challenge: Challenge::Optional,
-            ..profile.apply(Config::default())
+            max_peers: self.remember,
+            ..self.profile.apply(Config::default())
         };
         let metrics = (!address.is_secure())
             .then(|| MetricsPage::new(address.host().into_owned(), address.port()));
         let entrance = StarEntrance::new(address, config, Arc::clone(&traffic));
-        Self {
+        Running {
             entrance: Entrance::Star(Arc::new(entrance)),
             process,
             metrics,
             traffic: Some(traffic),
             _child: child,
+            _folder: None,
+        }
+    }
+}
+
+fn relay_command(relay: Relay) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([compare::COMMAND, relay.name()]);
+    Ok(command)
+}
+
+impl Running {
+    /// Starts a proxy in front of a service; one that ends TLS writes its
+    /// certificate to a file.
+    ///
+    /// # Errors
+    ///
+    /// The program does not run, or does not say where it listens.
+    pub(crate) async fn proxy(
+        relay: Relay,
+        service: SocketAddr,
+        certificate: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut command = relay_command(relay)?;
+        command.arg("--service").arg(service.to_string());
+        command.arg("--certificate").arg(certificate);
+        let (child, address) = spawn(command).await?;
+        Ok(Self::relay(Entrance::Proxy(address.parse()?), child))
+    }
+
+    fn relay(entrance: Entrance, child: (Child, ChildStdin)) -> Self {
+        Self {
+            entrance,
+            process: child.0.id().map(Process::new),
+            metrics: None,
+            traffic: None,
+            _child: Some(child),
             _folder: None,
         }
     }

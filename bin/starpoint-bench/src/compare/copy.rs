@@ -11,7 +11,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 use super::{accept, listen};
 
 /// Size of each of the two buffers between two TCP connections.
-const BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) async fn serve_tcp() -> anyhow::Result<()> {
     let listener = listen().await?;

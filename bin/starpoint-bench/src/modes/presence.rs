@@ -6,6 +6,7 @@ use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::{KIB, Readings, SETTLE, as_f64, cpu_percent, growth_bytes, warm_up};
 use crate::{
+    metrics::{ANNOUNCEMENTS, BATCHES},
     party::{Layers, Party},
     target::Running,
 };
@@ -50,8 +51,10 @@ impl Presence {
             readings.add("received", "KiB/s", n_bytes / KIB / seconds);
         }
         if let (Some(before), Some(after)) = (numbers, target.numbers().await) {
-            let told = after.growth(&before, "starpoint_announcements_total");
-            readings.add("announcements", "1/s", told.map(|told| told / seconds));
+            for (metric, name) in [("announcements", ANNOUNCEMENTS), ("batches", BATCHES)] {
+                let told = after.growth(&before, name);
+                readings.add(metric, "1/s", told.map(|told| told / seconds));
+            }
         }
         drop(idle);
         Ok(readings)
