@@ -7,6 +7,7 @@
 
 mod faults;
 mod hostile;
+mod programs;
 mod services;
 mod sessions;
 mod sockets;

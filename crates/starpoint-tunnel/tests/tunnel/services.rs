@@ -4,7 +4,10 @@ use std::{future::Future, net::SocketAddr};
 
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{
+        AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+        BufReader,
+    },
     net::TcpStream,
     task::JoinHandle,
 };
@@ -17,14 +20,14 @@ pub(crate) struct Service {
 
 impl Service {
     /// Serves everybody on 127.0.0.1.
-    pub(crate) fn new<F>(serve: fn(TcpStream) -> F) -> Self
+    pub(crate) fn new<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         Self::at("127.0.0.1:0", serve)
     }
 
-    pub(crate) fn at<F>(address: &str, serve: fn(TcpStream) -> F) -> Self
+    pub(crate) fn at<F>(address: &str, serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -74,7 +77,7 @@ pub(crate) async fn banner(mut socket: TcpStream) {
 }
 
 /// HTTP/1.1: `GET /<n>` is answered with `n` bytes and closed.
-pub(crate) async fn http(socket: TcpStream) {
+pub(crate) async fn http<S: AsyncRead + AsyncWrite + Unpin>(socket: S) {
     let mut socket = BufReader::new(socket);
     let mut request = String::new();
     while !request.ends_with("\r\n\r\n") {
@@ -90,6 +93,8 @@ pub(crate) async fn http(socket: TcpStream) {
         .await
         .expect("it is taken");
     socket.write_all(&body(n_bytes)).await.expect("it is taken");
+    // TLS tells an end in good order from one that somebody made up.
+    let _ = socket.shutdown().await;
 }
 
 /// Sends 20 MiB and closes.
@@ -119,12 +124,21 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// Asks for `n_bytes` and returns the body of the answer.
 pub(crate) async fn get(address: SocketAddr, n_bytes: usize) -> Vec<u8> {
     let mut socket = TcpStream::connect(address).await.expect("it is accepted");
+    get_over(&mut socket, n_bytes).await
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn get_over(
+    socket: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    n_bytes: usize,
+) -> Vec<u8> {
     let request = format!("GET /{n_bytes} HTTP/1.1\r\nHost: test\r\n\r\n");
     socket
         .write_all(request.as_bytes())
         .await
         .expect("it is taken");
-    let answer = read_all(&mut socket).await;
+    socket.flush().await.expect("it is taken");
+    let answer = read_all(socket).await;
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let (head, body) = answer.split_at(end.expect("a head") + 4);
     assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"));

@@ -1,0 +1,5 @@
+//! What real programs speak.
+
+mod redis;
+mod tls;
+mod websocket;
