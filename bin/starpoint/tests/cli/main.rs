@@ -15,6 +15,7 @@ mod pipe;
 mod program;
 mod proxy;
 mod reach;
+mod rebinding;
 mod settings;
 mod shutdown;
 mod stage;

@@ -1,6 +1,6 @@
 //! Sides that vanish, and come back.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use starpoint_test_support::{Star, StarOptions, within};
 use starpoint_tunnel::{
@@ -8,10 +8,14 @@ use starpoint_tunnel::{
     client::{self, Ended, State},
     host::{HostEvent, Standing},
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::Semaphore,
+};
 
 use crate::{
-    services::{Service, banner, echo},
+    services::{Service, banner, body, echo, firehose, read_all, sha256},
     stage::{Guest, Stage, connect},
 };
 
@@ -34,7 +38,7 @@ async fn r_tunnel_9_a_session_outlives_its_star() {
     let error = within("the reset", socket.read(&mut [0; 1]))
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     stage
         .event(|event| (*event == HostEvent::Lost { client: id }).then_some(()))
         .await;
@@ -57,6 +61,63 @@ async fn r_tunnel_9_a_session_outlives_its_star() {
         .await
         .unwrap();
     assert_eq!(&two, b"two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_tunnel_13_what_loses_its_star_on_the_way_does_not_look_complete() {
+    static CUT: Semaphore = Semaphore::const_new(0);
+    let giving = Service::new(firehose);
+    let taking = Service::new(|mut socket: TcpStream| async move {
+        let error = read_to_error(&mut socket).await;
+        assert_eq!(error, Some(ErrorKind::ConnectionReset));
+        // Nobody would notice the panic of a service: this is the sign.
+        CUT.add_permits(1);
+    });
+    let targets = [&giving, &taking].map(|service| service.address.to_string());
+    let mut stage = Stage::new([&targets[0], &targets[1]]).await;
+    let mut guest = stage.guest().await;
+    let mut download = connect(guest.listen()).await;
+    let port = taking.address.port().to_string();
+    let mut upload = connect(guest.listen_for(Some(&port))).await;
+    within("a first byte", download.read_exact(&mut [0; 1]))
+        .await
+        .unwrap();
+    let uploading = tokio::spawn(async move {
+        let chunk = body(64 * 1024);
+        while upload.write_all(&chunk).await.is_ok() {}
+    });
+    // Both are under way, and the download is longer than what buffers hold.
+    within("some bytes", download.read_exact(&mut vec![0; 1024 * 1024]))
+        .await
+        .unwrap();
+
+    let port = stage.star.port();
+    drop(std::mem::replace(&mut stage.star, Star::with_args([])));
+    let error = within("the reset", read_to_error(&mut download)).await;
+    assert_eq!(error, Some(ErrorKind::ConnectionReset));
+    within("the writer to notice", uploading).await.unwrap();
+    within("the service to notice", CUT.acquire())
+        .await
+        .unwrap()
+        .forget();
+
+    guest.until(|state| *state == State::Reconnecting).await;
+    stage.star = Star::start(&StarOptions {
+        port: Some(port),
+        ..StarOptions::default()
+    });
+    guest
+        .until(|state| matches!(state, State::Open { .. }))
+        .await;
+    let mut again = connect(guest.listen()).await;
+    let whole = within("a whole download", read_all(&mut again)).await;
+    assert_eq!(sha256(&whole), sha256(&body(20 * 1024 * 1024)));
+}
+
+/// Reads to the end, which is an error or none.
+async fn read_to_error(socket: &mut TcpStream) -> Option<ErrorKind> {
+    let read = tokio::io::copy(socket, &mut tokio::io::sink()).await;
+    read.err().map(|error| error.kind())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,10 +164,7 @@ async fn r_tunnel_16_programs_wait_briefly_for_a_host_that_is_gone() {
     let begun = std::time::Instant::now();
     let mut socket = connect(address).await;
     let read = within("the reset", socket.read(&mut [0; 1])).await;
-    assert_eq!(
-        read.unwrap_err().kind(),
-        std::io::ErrorKind::ConnectionReset
-    );
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert!(begun.elapsed() >= Duration::from_millis(700));
     let error = guest.socket_error().await;
     assert!(matches!(error, ConnectError::NotOpen), "{error:?}");
@@ -124,12 +182,9 @@ async fn a_client_that_is_dropped_leaves_no_listener() {
         .unwrap();
     drop(guest);
     let read = within("the reset", socket.read(&mut [0; 1])).await;
-    assert_eq!(
-        read.unwrap_err().kind(),
-        std::io::ErrorKind::ConnectionReset
-    );
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
     within("the listener to close", async {
-        while tokio::net::TcpStream::connect(address).await.is_ok() {}
+        while TcpStream::connect(address).await.is_ok() {}
     })
     .await;
 }

@@ -1,20 +1,58 @@
 //! What can be reached, and what cannot.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use starpoint_test_support::within;
 use starpoint_tunnel::{ConnectError, Refusal, host::HostEvent};
-use tokio::io::AsyncReadExt as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::timeout,
+};
 
 use crate::{
-    services::{Service, banner},
-    stage::{Stage, connect, first_read},
+    services::{Service, banner, echo},
+    stage::{Stage, connect, first_read, loopback},
 };
 
 /// Returns a port at which nobody listens.
 fn closed_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it is bound").port()
+}
+
+/// A service that is stuck: it accepts nobody, and its system takes no more.
+struct Stuck {
+    listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Stuck {
+    async fn new() -> Self {
+        let socket = TcpSocket::new_v4().expect("there is IPv4");
+        socket.bind(loopback()).expect("a port is free");
+        let listener = socket.listen(1).expect("it listens");
+        let address = listener.local_addr().expect("it is bound");
+        let mut waiting = Vec::new();
+        // Loopback answers at once, or never.
+        let patience = Duration::from_secs(1);
+        while let Ok(socket) = timeout(patience, TcpStream::connect(address)).await {
+            waiting.push(socket.expect("it is not refused"));
+            assert!(waiting.len() < 100, "there is always room");
+        }
+        Self {
+            listener,
+            _waiting: waiting,
+        }
+    }
+
+    fn target(&self) -> String {
+        let address = self.listener.local_addr().expect("it is bound");
+        format!("stuck={address}")
+    }
 }
 
 async fn refusal_of(target: &str) -> Refusal {
@@ -55,6 +93,55 @@ async fn r_tunnel_11_a_target_that_refuses_resets_the_program_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r_tunnel_11_a_target_that_does_not_answer_is_given_up_in_time() {
+    const DEADLINE: Duration = Duration::from_secs(3);
+    let (stuck, service) = (Stuck::new().await, Service::new(echo));
+    let targets = [stuck.target(), format!("echo={}", service.address)];
+    let stage = Stage::with([&targets[0], &targets[1]], |config| {
+        config.connect_deadline = DEADLINE;
+    })
+    .await;
+    let mut guest = stage.guest().await;
+    let address = guest.listen_for(Some("echo"));
+    let stuck = guest.listen_for(Some("stuck"));
+    let begun = Instant::now();
+    let given_up = tokio::spawn(async move {
+        let read = first_read(stuck).await;
+        (read.unwrap_err().kind(), begun.elapsed())
+    });
+    // Meanwhile others come, and are served.
+    let mut n_echoes = 0;
+    while !given_up.is_finished() {
+        let mut socket = connect(address).await;
+        socket.write_all(b"here").await.unwrap();
+        let mut four = [0; 4];
+        within("an echo", socket.read_exact(&mut four))
+            .await
+            .unwrap();
+        assert_eq!(&four, b"here");
+        n_echoes += 1;
+    }
+    let (kind, elapsed) = given_up.await.unwrap();
+    assert_eq!(kind, std::io::ErrorKind::ConnectionReset);
+    assert!(elapsed >= DEADLINE, "{elapsed:?}");
+    // The client would have given up by itself later.
+    assert!(elapsed < Duration::from_secs(13), "{elapsed:?}");
+    assert!(n_echoes > 2, "{n_echoes}");
+    let error = guest.socket_error().await;
+    assert!(
+        matches!(error, ConnectError::Refused(Refusal::TargetTimeout)),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_tunnel_11_a_target_without_a_way_to_it_is_refused() {
+    // Nobody can connect such an address without the name of a network card.
+    let refusal = refusal_of("nas=[fe80::1]:80").await;
+    assert_eq!(refusal, Refusal::TargetUnreachable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_11_only_what_is_offered_is_connected() {
     let service = Service::new(banner);
     let stage = Stage::new([&format!("web={}", service.address)]).await;
@@ -78,6 +165,37 @@ async fn r_tunnel_11_only_what_is_offered_is_connected() {
 async fn r_tunnel_12_a_name_that_means_nothing_is_refused() {
     let refusal = refusal_of("db=nowhere.invalid:80").await;
     assert_eq!(refusal, Refusal::NoSuchName);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_tunnel_12_a_name_for_another_address_connects_nothing() {
+    static N_REACHED: AtomicUsize = AtomicUsize::new(0);
+    let service = Service::new(|socket: TcpStream| async {
+        N_REACHED.fetch_add(1, Ordering::SeqCst);
+        banner(socket).await;
+    });
+    let port = service.address.port();
+    // To a host these are names. To the resolver of its system they are IPv4
+    // addresses, so that no name server is asked.
+    for (name, what) in [
+        ("0x0", "this machine by another way than loopback"),
+        ("0x0a000001", "10.0.0.1"),
+        ("0xa9fea9fe", "169.254.169.254"),
+        ("0xc0000201", "192.0.2.1"),
+    ] {
+        let refusal = refusal_of(&format!("web={name}:{port}")).await;
+        assert_eq!(refusal, Refusal::Forbidden, "{what}");
+    }
+    assert_eq!(N_REACHED.load(Ordering::SeqCst), 0);
+
+    let stage = Stage::new([&format!("web=0x7f000001:{port}")]).await;
+    let mut guest = stage.guest().await;
+    let address = guest.listen();
+    let mut socket = connect(address).await;
+    within("a banner", socket.read_exact(&mut [0; 10]))
+        .await
+        .unwrap();
+    assert_eq!(N_REACHED.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
