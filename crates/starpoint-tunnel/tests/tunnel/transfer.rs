@@ -68,50 +68,6 @@ async fn r_tunnel_11_a_service_may_speak_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r_tunnel_13_much_goes_both_ways_at_once() {
-    const N_BYTES: usize = 64 * 1024 * 1024;
-    let service = Service::new(echo);
-    let (_stage, _guest, address) = Stage::between(service.address).await;
-    let (mut reader, mut writer) = connect(address).await.into_split();
-    let before = rss_bytes();
-    let sending = tokio::spawn(async move {
-        let chunk = body(1024 * 1024);
-        for _ in 0..N_BYTES / chunk.len() {
-            writer.write_all(&chunk).await.unwrap();
-        }
-        writer.shutdown().await.unwrap();
-        writer
-    });
-    let receiving = async {
-        let (mut chunk, mut highest) = (vec![0; 1024 * 1024], before);
-        let expected = body(chunk.len());
-        for _ in 0..N_BYTES / chunk.len() {
-            reader.read_exact(&mut chunk).await.unwrap();
-            assert!(chunk == expected);
-            highest = highest.max(rss_bytes());
-        }
-        assert_eq!(reader.read(&mut chunk).await.unwrap(), 0);
-        highest
-    };
-    let highest = tokio::time::timeout(Duration::from_secs(300), receiving);
-    let highest = highest.await.expect("it all comes back");
-    sending.await.unwrap();
-    // Star apart, all of both sides is in this process, other tests too.
-    let grown = highest.saturating_sub(before) / (1024 * 1024);
-    println!("{grown} MiB more at most");
-    assert!(grown < 100, "{grown} MiB");
-}
-
-fn rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a process has a status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse::<u64>().ok())
-        .expect("a number")
-        * 1024
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn r_tunnel_14_what_was_sent_before_a_close_arrives_whole() {
     let service = Service::new(firehose);
     let (_stage, _guest, address) = Stage::between(service.address).await;
@@ -252,29 +208,6 @@ async fn eight_hundred_programs_may_come_in_the_same_moment() {
     });
     let sockets = all("eight hundred banners", programs).await;
     assert_eq!(sockets.len(), 800);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_short_sockets_leave_a_long_one_alone() {
-    let service = Service::new(echo);
-    let (_stage, _guest, address) = Stage::between(service.address).await;
-    let mut lasting = connect(address).await;
-    for round in 0_u32..30 {
-        let short = (0..100_u32).map(|n| async move {
-            let mut socket = connect(address).await;
-            let sent = (round * 100 + n).to_be_bytes();
-            socket.write_all(&sent).await.unwrap();
-            socket.shutdown().await.unwrap();
-            assert_eq!(read_all(&mut socket).await, sent);
-        });
-        all("a hundred short sockets", short).await;
-        let mut four = [0; 4];
-        lasting.write_all(&round.to_be_bytes()).await.unwrap();
-        within("an echo", lasting.read_exact(&mut four))
-            .await
-            .unwrap();
-        assert_eq!(four, round.to_be_bytes());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
