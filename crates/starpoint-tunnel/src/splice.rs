@@ -15,14 +15,15 @@ use tokio::{
 
 use crate::monitor::Meters;
 
-/// The longest chunk that is sent.
-const SENT_BYTES: usize = 32 * 1024;
+/// The longest chunk that is sent, and its length: what Yamux puts into four frames
+/// of 16 KiB. It flushes behind each, so a few bytes more cost as much as another.
+const SENT_BYTES: usize = 64 * 1024 - LENGTH_BYTES;
 /// The longest chunk that is taken.
 pub(crate) const MAX_CHUNK_BYTES: usize = 64 * 1024;
 /// Bytes in front of a chunk that say how long it is.
 const LENGTH_BYTES: usize = 4;
 /// Bytes that are read ahead of the local side.
-const READ_BYTES: usize = 32 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// Bytes that went each way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
