@@ -92,6 +92,37 @@ fn joins() {
 }
 
 #[test]
+fn joins_that_nobody_is_told_of() {
+    let args = ["join", "--population", "3", "--joins", "4", "--apart"];
+    let metrics = ["cpu_per_join", "told_per_join"];
+    let results = assert_results(&args, &["star"], &metrics);
+    let told = &results[0]["metrics"]["told_per_join"];
+    assert_eq!(told["max"], 0.0, "{told}");
+}
+
+#[test]
+fn tunnels_and_proxies() {
+    let args = ["tunnel", "--connections", "2", "--requests", "5"];
+    let more = ["--seconds", "1", "--compare=tcp,tls,ws"];
+    let results = assert_results(
+        &[&args[..], &more].concat(),
+        // Behind a WebSocket relay there is no service.
+        &["star", "tcp", "tls"],
+        &["throughput", "cpu_per_gib", "requests", "cpu_per_request"],
+    );
+    let layers: Vec<_> = results.iter().map(|result| &result["layers"]).collect();
+    assert_eq!(layers, ["noise+yamux", "raw", "tls"]);
+    let star = results[0]["metrics"].as_object().expect("an object");
+    for metric in ["star", "host", "client"] {
+        assert!(star.contains_key(&format!("cpu_per_gib_{metric}")));
+    }
+    for result in results {
+        let median = result["metrics"]["throughput"]["median"].as_f64();
+        assert!(median > Some(0.0), "{result}");
+    }
+}
+
+#[test]
 fn dials_of_every_target() {
     let compare = "--compare=relay-v2,tcp,ws";
     assert_results(
