@@ -16,10 +16,10 @@ use starpoint_tunnel::{
     monitor::Traffic,
     target::{Family, Offer, TargetError},
 };
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 
 use super::{
     args::{OutputArgs, PassingKeyArgs, StarArgs, TrustArgs},
+    prompt::Prompt,
     report::{Reporter, one_line},
     setup,
     stars::{FirstAttempts, warn},
@@ -209,7 +209,7 @@ pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
 /// Who decides about clients that are asked about.
 enum Decider {
     /// Whoever writes to stdin.
-    Stdin(Lines<BufReader<Stdin>>),
+    Stdin(Prompt),
     /// Stdin has ended, and some are let in by themselves: others are declined.
     Nobody,
     /// All are let in.
@@ -221,14 +221,14 @@ impl Decider {
         if args.accept_all {
             Self::NotNeeded
         } else {
-            Self::Stdin(BufReader::new(tokio::io::stdin()).lines())
+            Self::Stdin(Prompt::stdin())
         }
     }
 
     /// Waits for a line; `None` when there are no more.
     async fn line(&mut self) -> Option<String> {
         match self {
-            Self::Stdin(lines) => lines.next_line().await.ok().flatten(),
+            Self::Stdin(prompt) => prompt.line().await,
             Self::Nobody | Self::NotNeeded => std::future::pending().await,
         }
     }

@@ -3,6 +3,7 @@
 mod args;
 mod failure;
 mod pipe;
+mod prompt;
 mod raw;
 mod report;
 mod setup;

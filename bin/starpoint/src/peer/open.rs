@@ -1,6 +1,8 @@
 //! `starpoint open`: uses the services of a host.
 
-use std::{io::BufRead as _, net::SocketAddr, num::NonZero, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeMap, io::BufRead as _, net::SocketAddr, num::NonZero, str::FromStr, sync::Arc,
+};
 
 use clap::{ArgGroup, Args};
 use futures_util::FutureExt as _;
@@ -15,8 +17,10 @@ use tokio::{net::TcpListener, sync::watch};
 use super::{
     args::{OutputArgs, PassingKeyArgs, TrustArgs},
     pipe,
+    prompt::Prompt,
     report::{Reporter, one_line},
     setup,
+    stars::warn,
     status::{Path, Status},
     stdio,
     tunnel::{self, MAX_SOCKETS, MAX_STREAMS, TunnelReport, reporter},
@@ -38,6 +42,11 @@ Examples:
 
   Log in through it:
     ssh -o 'ProxyCommand starpoint open spt1... --stdio' user@host
+
+While it listens, lines on stdin are obeyed:
+  listen [target=]address:port   listen there, too
+  remove address:port            close this listener and its connections
+  list                           tell the listeners
 
 Output:
   What happens goes to stderr; with --json, to stdout as objects with `event`, and `host`,
@@ -147,6 +156,7 @@ pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
             } else {
                 reporter(args.output.json)
             },
+            mappings: BTreeMap::new(),
             args,
         };
         let done = tokio::select! {
@@ -210,6 +220,8 @@ struct Opener {
     traffic: Traffic,
     status: Status,
     reporter: Reporter,
+    /// Listeners, and the targets behind them.
+    mappings: BTreeMap<SocketAddr, Option<TargetName>>,
     args: RawArgs,
 }
 
@@ -245,19 +257,14 @@ impl Opener {
                 },
                 None => {
                     for (listener, target) in listeners {
-                        let name = target.as_ref().map(ToString::to_string);
-                        let served = client.serve(listener, target);
-                        self.tell_report(&TunnelReport::Listening {
-                            address: served.map_err(Failure::internal)?.to_string(),
-                            target: name,
-                        })?;
+                        self.serve(&mut client, listener, target)?;
                     }
                     tokio::select! {
                         signal = signals.next() => {
                             tracing::info!(signal, "Stopping");
                             Ok(Exit::OK)
                         }
-                        done = self.follow(&client, &mut state, &mut events) => done,
+                        done = self.follow(&mut client, &mut state, &mut events) => done,
                     }
                 }
             },
@@ -289,10 +296,12 @@ impl Opener {
     /// Tells what happens until the session is over.
     async fn follow(
         &mut self,
-        client: &Client,
+        client: &mut Client,
         state: &mut watch::Receiver<State>,
         events: &mut ClientEvents,
     ) -> Result<Exit, Failure> {
+        // With `-`, the lines behind the code.
+        let mut prompt = Prompt::stdin_in_foreground();
         loop {
             tokio::select! {
                 changed = state.changed() => {
@@ -306,8 +315,81 @@ impl Opener {
                 }
                 Some(event) = events.next() => self.tell_event(event)?,
                 () = self.status.due() => self.draw(client, state),
+                Some(line) = prompt.line() => self.obey(client, line.trim()).await?,
             }
         }
+    }
+
+    fn serve(
+        &mut self,
+        client: &mut Client,
+        listener: TcpListener,
+        target: Option<TargetName>,
+    ) -> Result<(), Failure> {
+        let served = client.serve(listener, target.clone());
+        let address = served.map_err(Failure::internal)?;
+        let name = target.as_ref().map(ToString::to_string);
+        self.mappings.insert(address, target);
+        self.tell_report(&TunnelReport::Listening {
+            address: address.to_string(),
+            target: name,
+        })
+    }
+
+    async fn obey(&mut self, client: &mut Client, line: &str) -> Result<(), Failure> {
+        self.status.clear();
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "" => Ok(()),
+            "listen" => self.listen(client, rest.trim()),
+            "remove" => self.remove(client, rest.trim()).await,
+            "list" => self.list(),
+            _ => {
+                warn("commands are listen [target=]<address>, remove <address> and list");
+                Ok(())
+            }
+        }
+    }
+
+    fn listen(&mut self, client: &mut Client, text: &str) -> Result<(), Failure> {
+        let Listener { target, address } = match listener(text) {
+            Ok(listener) => listener,
+            Err(error) => {
+                warn(&error);
+                return Ok(());
+            }
+        };
+        match client::bind(address) {
+            Ok(listener) => self.serve(client, listener, target),
+            Err(error) => {
+                warn(&format!("cannot listen on {address}: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    async fn remove(&mut self, client: &mut Client, text: &str) -> Result<(), Failure> {
+        let Ok(address) = text.parse() else {
+            warn("not an address and a port, such as 127.0.0.1:25565");
+            return Ok(());
+        };
+        if !client.remove(address).await {
+            warn("no such listener");
+            return Ok(());
+        }
+        self.mappings.remove(&address);
+        let address = address.to_string();
+        self.tell_report(&TunnelReport::Removed { address })
+    }
+
+    fn list(&mut self) -> Result<(), Failure> {
+        for (address, target) in &self.mappings {
+            self.reporter.tell(&TunnelReport::Listener {
+                address: address.to_string(),
+                target: target.as_ref().map(ToString::to_string),
+            })?;
+        }
+        Ok(())
     }
 
     async fn stdio(&self, client: &Client) -> Result<Exit, Failure> {

@@ -79,6 +79,14 @@ pub(super) enum TunnelReport {
         #[serde(skip_serializing_if = "Option::is_none")]
         target: Option<String>,
     },
+    /// Client: a listener, as `list` asks for it.
+    Listener {
+        address: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        target: Option<String>,
+    },
+    /// Client: a listener is closed.
+    Removed { address: String },
     /// Client: the host is lost and tried again.
     Reconnecting,
     /// Client: why.
@@ -123,6 +131,11 @@ impl fmt::Display for TunnelReport {
                 Some(target) => write!(f, "listening {address} for {target}"),
                 None => write!(f, "listening {address}"),
             },
+            Self::Listener { address, target } => match target {
+                Some(target) => write!(f, "{address} for {target}"),
+                None => f.write_str(address),
+            },
+            Self::Removed { address } => write!(f, "removed {address}"),
             Self::Reconnecting => f.write_str("reconnecting…"),
             Self::LostHost { reason } => write!(f, "lost the host, {reason}"),
             Self::Closed { reason } => write!(f, "closed, {reason}"),

@@ -264,6 +264,42 @@ fn several_targets_have_names_and_others_are_refused() {
 }
 
 #[test]
+fn listeners_come_and_go_as_they_are_typed() {
+    let stage = Stage::new();
+    let web = format!("web={}", service());
+    let host = stage.expose(&[&port_of(service()), "--to", &web, "--accept-all"]);
+    let mut command = starpoint();
+    command.args(["open", &host.code, "--listen", "127.0.0.1:0"]);
+    let mut open = Running::start(command.stdin(Stdio::piped()));
+    let mut stdin = open.take_stdin().expect("it is piped");
+    let first = listening(&mut open);
+    let mut type_line = |line: &str| writeln!(stdin, "{line}").expect("it is read");
+
+    type_line("listen web=127.0.0.1:0");
+    let line = open.stderr_line_with(" for web");
+    let second = line.split(' ').nth(1).expect("an address");
+    let second: SocketAddr = second.parse().expect("an address");
+    assert_serves(second);
+    type_line(&format!("remove {first}"));
+    open.stderr_line_with(&format!("removed {first}"));
+    assert_free(first);
+    type_line("list");
+    assert_eq!(open.stderr_line_with(""), format!("{second} for web"));
+    for (line, expected) in [
+        ("remove 127.0.0.1:1", "no such listener"),
+        ("listen nonsense", "not an address and a port"),
+        (&format!("listen {second}"), "cannot listen on"),
+        ("what?", "commands are listen"),
+    ] {
+        type_line(line);
+        open.stderr_line_with(expected);
+    }
+    // Nobody types any more, and that is no reason to stop.
+    drop(stdin);
+    assert_serves(second);
+}
+
+#[test]
 fn what_cannot_be_offered_is_refused_at_the_start() {
     for (target, expected) in [
         ("192.168.1.5:80", "has to be named"),
