@@ -5,6 +5,7 @@
     reason = "a test looks at what concerns it"
 )]
 
+mod direct;
 mod faults;
 mod hostile;
 mod programs;

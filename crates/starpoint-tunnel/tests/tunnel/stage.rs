@@ -33,6 +33,24 @@ impl Stage {
     ) -> Self {
         let star = Star::with_args([]);
         let node = at_star(&star).await;
+        Self::at(star, node, targets, change)
+    }
+
+    /// Starts a host that can be dialed directly, too.
+    pub(crate) async fn listening<const N: usize>(targets: [&str; N]) -> Self {
+        let star = Star::with_args([]);
+        let mut config = node_config(vec![star_of(&star)]);
+        config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().expect("an address")];
+        let node = live(config).await;
+        Self::at(star, node, targets, |_| ())
+    }
+
+    fn at<const N: usize>(
+        star: Star,
+        node: Node,
+        targets: [&str; N],
+        change: impl FnOnce(&mut host::Config),
+    ) -> Self {
         let targets = targets.map(|text| text.parse::<Target>().expect("it is a target"));
         let mut config = host::Config::new(Offer::new(targets).expect("they can be offered"));
         config.unlisted = Unlisted::AcceptAll;
@@ -99,7 +117,14 @@ impl Guest {
     }
 
     pub(crate) async fn join_with(code: Code, config: client::Config) -> Result<Self, JoinError> {
-        let node = start(Vec::new());
+        Self::with_node(start(Vec::new()), code, config).await
+    }
+
+    pub(crate) async fn with_node(
+        node: Node,
+        code: Code,
+        config: client::Config,
+    ) -> Result<Self, JoinError> {
         let (client, events) =
             within("the answer to a join", Client::join(&node, code, config)).await?;
         Ok(Self {
@@ -156,8 +181,12 @@ pub(crate) fn star_at(port: u16) -> Multiaddr {
 
 /// Starts a node that can be dialed at the star.
 pub(crate) async fn at_star(star: &Star) -> Node {
-    let (node, mut events) =
-        starpoint_node::start(node_config(vec![star_of(star)])).expect("a node starts");
+    live(node_config(vec![star_of(star)])).await
+}
+
+/// Starts a node, and waits until it can be dialed at a star.
+async fn live(config: starpoint_node::Config) -> Node {
+    let (node, mut events) = starpoint_node::start(config).expect("a node starts");
     within("the star", async {
         while !matches!(events.next().await, Some(Event::StarLive { .. })) {}
     })
