@@ -1,6 +1,6 @@
 //! The command line, as it was typed.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -24,6 +24,7 @@ Examples:
   starpoint-bench idle --peers 5000 --seconds 30
   starpoint-bench e2e --compare relay-v2 --json --svg plots
   starpoint-bench dial --star /ip4/127.0.0.1/tcp/9090/ws/p2p-websocket-star --pid 4711
+  starpoint-bench tunnel --compare tcp,tls --service-port 5000 --through frp=127.0.0.1:5001
 
 Targets:
   Without --star, `starpoint serve` is started on a free port, afresh for each measurement, and
@@ -309,6 +310,26 @@ pub(crate) struct TunnelArgs {
     #[arg(long, default_value_t = 3, value_name = "N",
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
+    /// Port of the service on this machine, 0 for a free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) service_port: u16,
+    /// Another way to the service, which runs already: a name, and where programs connect
+    #[arg(long, value_name = "NAME=ADDRESS", value_parser = through, requires = "service_port")]
+    pub(crate) through: Option<(String, SocketAddr)>,
+    /// Processes that carry --through, for their CPU
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "PID,...",
+        requires = "through"
+    )]
+    pub(crate) through_pid: Vec<u32>,
+}
+
+fn through(text: &str) -> Result<(String, SocketAddr), String> {
+    let (name, address) = text.split_once('=').ok_or("no name")?;
+    let address = address.parse().map_err(|_| "no address")?;
+    Ok((name.to_owned(), address))
 }
 
 #[cfg(test)]

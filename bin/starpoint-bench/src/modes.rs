@@ -167,6 +167,7 @@ impl Work {
     pub(crate) fn layers_at(&self, target: &Target) -> &'static str {
         match target.source {
             Source::Relay(Relay::Tls) => "tls",
+            Source::Through { .. } => "unknown",
             Source::Relay(_) | Source::OwnStar { .. } | Source::GivenStar { .. } => {
                 target.layers(self.layers()).name()
             }

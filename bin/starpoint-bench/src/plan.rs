@@ -58,13 +58,14 @@ impl Plan {
     /// An address that is not that of a star, a star elsewhere without consent, or
     /// no program to start a star with.
     pub(crate) fn new(command: Command, common: Common) -> Result<Self, Failure> {
+        let through = through(&command, &common);
         let works = match works(command) {
             Ok(works) => works,
             Err((relay, proxy)) => return Ok(Self::Relay(relay, proxy)),
         };
         Ok(Self::Measure(Measure {
             works,
-            targets: targets(&common)?,
+            targets: targets(&common)?.into_iter().chain(through).collect(),
             rounds: common.rounds,
             max_time: Duration::from_secs(common.max_seconds),
             form: if common.json { Form::Json } else { Form::Table },
@@ -118,9 +119,25 @@ fn works(command: Command) -> Result<Vec<Work>, (Relay, Option<ProxyArgs>)> {
                 n_requests: args.requests as usize,
                 body_bytes: args.body_bytes,
                 window: seconds(args.seconds),
+                service_port: args.service_port,
             })
         }),
         Command::RunRelay { relay, proxy } => return Err((relay, proxy)),
+    })
+}
+
+/// Returns the way to a service that runs already, if one is named.
+fn through(command: &Command, common: &Common) -> Option<Target> {
+    let Command::Tunnel(args) = command else {
+        return None;
+    };
+    let (name, address) = args.through.clone()?;
+    let pids = args.through_pid.clone();
+    Some(Target {
+        name,
+        source: Source::Through { address, pids },
+        profile: common.profile,
+        remember: 0,
     })
 }
 

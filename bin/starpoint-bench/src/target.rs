@@ -57,6 +57,8 @@ pub(crate) enum Source {
     },
     /// Another relay, started afresh for each measurement.
     Relay(Relay),
+    /// A way to a service that runs already: where programs connect.
+    Through { address: SocketAddr, pids: Vec<u32> },
 }
 
 /// A target that can be joined. What was started here ends when it is dropped.
@@ -74,7 +76,7 @@ impl Target {
     pub(crate) fn is_star(&self) -> bool {
         match self.source {
             Source::OwnStar { .. } | Source::GivenStar { .. } => true,
-            Source::Relay(_) => false,
+            Source::Relay(_) | Source::Through { .. } => false,
         }
     }
 
@@ -84,7 +86,7 @@ impl Target {
             Source::OwnStar { .. } | Source::GivenStar { .. } | Source::Relay(Relay::RelayV2) => {
                 true
             }
-            Source::Relay(Relay::Tcp | Relay::Tls | Relay::Ws) => false,
+            Source::Relay(Relay::Tcp | Relay::Tls | Relay::Ws) | Source::Through { .. } => false,
         }
     }
 
@@ -93,6 +95,7 @@ impl Target {
         match &self.source {
             Source::OwnStar { .. } | Source::GivenStar { .. } => true,
             Source::Relay(relay) => relay.joins_peers(),
+            Source::Through { .. } => false,
         }
     }
 
@@ -102,6 +105,7 @@ impl Target {
         match &self.source {
             Source::OwnStar { .. } | Source::GivenStar { .. } => self.profile == Profile::Auto,
             Source::Relay(relay) => relay.is_proxy(),
+            Source::Through { .. } => true,
         }
     }
 
@@ -111,7 +115,9 @@ impl Target {
         match self.source {
             Source::OwnStar { .. } | Source::GivenStar { .. } => wanted,
             Source::Relay(Relay::RelayV2) => Layers::Swarm,
-            Source::Relay(Relay::Tcp | Relay::Tls | Relay::Ws) => Layers::Raw,
+            Source::Relay(Relay::Tcp | Relay::Tls | Relay::Ws) | Source::Through { .. } => {
+                Layers::Raw
+            }
         }
     }
 
@@ -159,6 +165,7 @@ impl Target {
                 };
                 Ok(Running::relay(entrance, child))
             }
+            Source::Through { .. } => anyhow::bail!("it runs already"),
         }
     }
 

@@ -123,6 +123,28 @@ fn tunnels_and_proxies() {
 }
 
 #[test]
+fn another_way_to_the_service() {
+    let port = free_port().to_string();
+    // The shortest one.
+    let through = format!("none=127.0.0.1:{port}");
+    let pid = std::process::id().to_string();
+    let args = ["tunnel", "--connections", "1", "--requests", "3"];
+    let more = ["--seconds", "1", "--service-port", &port];
+    let other = ["--through", &through, "--through-pid", &pid];
+    let results = assert_results(
+        &[&args[..], &more, &other].concat(),
+        &["star", "none"],
+        &["throughput", "cpu_per_gib", "requests"],
+    );
+    assert_eq!(results[1]["layers"], "unknown");
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
+}
+
+#[test]
 fn dials_of_every_target() {
     let compare = "--compare=relay-v2,tcp,ws";
     assert_results(

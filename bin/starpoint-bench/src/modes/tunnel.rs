@@ -37,11 +37,13 @@ pub(crate) struct Tunnel {
     pub(crate) n_requests: usize,
     pub(crate) body_bytes: u32,
     pub(crate) window: Duration,
+    /// 0 for a free one.
+    pub(crate) service_port: u16,
 }
 
 impl Tunnel {
     pub(super) async fn measure(&self, target: &Target) -> anyhow::Result<Readings> {
-        let service = Service::start().await?;
+        let service = Service::start(self.service_port).await?;
         let way = Way::open(target, service.address()).await?;
         request(&way.door, self.body_bytes).await?;
         tokio::time::sleep(SETTLE).await;

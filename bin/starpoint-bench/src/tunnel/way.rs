@@ -25,8 +25,9 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Processes that lead to a service; they end when this is dropped.
 pub(crate) struct Way {
     pub(crate) door: Door,
-    /// The star, or the proxy.
-    relay: Running,
+    /// The star, or the proxy; `None` for what was not started here.
+    relay: Option<Running>,
+    others: Vec<Process>,
     ends: Option<Ends>,
     _folder: Option<TempDir>,
 }
@@ -75,6 +76,13 @@ impl Way {
                 Self::tunnel(target, program, service).await
             }
             Source::Relay(relay) => Self::proxy(*relay, service).await,
+            Source::Through { address, pids } => Ok(Self {
+                door: Door::new(*address),
+                relay: None,
+                others: pids.iter().map(|pid| Process::new(*pid)).collect(),
+                ends: None,
+                _folder: None,
+            }),
         }
     }
 
@@ -100,7 +108,8 @@ impl Way {
             .context("the tunnel takes too long to open")??;
         Ok(Self {
             door: Door::new(address),
-            relay,
+            relay: Some(relay),
+            others: Vec::new(),
             ends: Some(ends),
             _folder: None,
         })
@@ -119,14 +128,15 @@ impl Way {
         };
         Ok(Self {
             door,
-            relay: relay_process,
+            relay: Some(relay_process),
+            others: Vec::new(),
             ends: None,
             _folder: Some(folder),
         })
     }
 
-    /// Returns what all processes have taken up to now; a star of which only the
-    /// address is known counts as nothing.
+    /// Returns what all processes have taken up to now; a process that is
+    /// not known counts as nothing.
     ///
     /// # Errors
     ///
@@ -134,11 +144,13 @@ impl Way {
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
         let of = |end: Option<&End>| end.map(|end| anyhow::Ok(end.process.usage()?.cpu));
         let ends = self.ends.as_ref();
+        let relay = self.relay.as_ref().map(Running::usage).transpose()?;
+        let mut relay = relay.flatten().map_or(Duration::ZERO, |usage| usage.cpu);
+        for process in &self.others {
+            relay += process.usage()?.cpu;
+        }
         Ok(Cpu {
-            relay: self
-                .relay
-                .usage()?
-                .map_or(Duration::ZERO, |usage| usage.cpu),
+            relay,
             host: of(ends.map(|ends| &ends.host)).transpose()?,
             client: of(ends.map(|ends| &ends.client)).transpose()?,
         })
