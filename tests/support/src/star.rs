@@ -303,14 +303,19 @@ impl Drop for Star {
 
 /// Returns a command that runs the program under test, without arguments.
 ///
-/// Builds it first, once per process, in the profile of the test.
+/// Builds it first, once per process, in the profile of the test, unless Cargo has
+/// built it for this very test: another build may have other features, and would
+/// take the program away from under those who are about to run it.
 ///
 /// # Panics
 ///
 /// When it does not build.
 pub fn command() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| build().expect("the program builds"));
+    let program = PROGRAM.get_or_init(|| match std::env::var_os("CARGO_BIN_EXE_starpoint") {
+        Some(program) => program.into(),
+        None => build().expect("the program builds"),
+    });
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STARPOINT_") {
