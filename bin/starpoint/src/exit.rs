@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) struct Exit(u8);
 
 impl Exit {
-    /// Done as asked. For a star: stopped by SIGTERM or SIGINT, after draining.
+    /// Done as asked. For a star: stopped by SIGTERM, SIGINT or SIGHUP, after draining.
     pub(crate) const OK: Self = Self(0);
     /// The program itself or the system failed, through no setting of the operator.
     pub(crate) const INTERNAL: Self = Self(1);

@@ -99,9 +99,15 @@ pub(crate) struct RawArgs {
     #[arg(long, help_heading = "Clients")]
     accept_all: bool,
 
-    /// Clients at a time; the code is good for as many
+    /// Clients at a time
     #[arg(long, value_name = "N", default_value = "1", help_heading = "Clients")]
     max_clients: NonZero<u16>,
+
+    /// How often the code can be used [default: as often as --max-clients says]
+    ///
+    /// A client that is lost and comes back has used it once.
+    #[arg(long, value_name = "N", help_heading = "Clients")]
+    code_uses: Option<NonZero<u32>>,
 
     /// Time for which the code can be used
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, help_heading = "Clients")]
@@ -335,7 +341,7 @@ impl Exposer {
         let others = self.args.stars.star.iter().filter(down);
         let stars: Vec<_> = self.live.iter().chain(others).cloned().collect();
         let invitation = Invitation {
-            n_uses: self.args.max_clients.into(),
+            n_uses: self.args.code_uses.unwrap_or(self.args.max_clients.into()),
             valid_for: self.args.code_ttl,
         };
         let code = self.host.invite(stars, invitation).await;

@@ -33,7 +33,7 @@ Settings:
 
 Output:
   `listening http://<ip:port>` on stdout, one line for each listener, once it accepts. Messages go
-  to stderr. SIGTERM or SIGINT stops accepting and lets streams end; a second one cuts them.
+  to stderr. SIGTERM, SIGINT or SIGHUP stops accepting and lets streams end; a second one cuts them.
 
 Exit codes:
   0  stopped by a signal, after draining

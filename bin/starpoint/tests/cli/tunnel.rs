@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    program::{Running, run, starpoint, wait},
+    program::{Running, run, starpoint, starpoint_under, wait},
     stage::{Stage, closed_port, json_lines},
 };
 
@@ -368,6 +368,41 @@ fn a_host_that_is_stopped_ends_its_clients() {
     assert_eq!(ended.code, Some(16), "{ended:?}");
     assert!(ended.stderr.contains("host has stopped"), "{ended:?}");
     assert_free(address);
+}
+
+#[test]
+fn a_client_whose_terminal_is_closed_leaves() {
+    let stage = Stage::new();
+    let mut host = stage.expose(&[&port_of(service()), "--accept-all"]);
+    let (open, address) = host.open_listening();
+    open.signal("HUP");
+    assert_eq!(open.wait().code, OK);
+    assert_free(address);
+    host.expose.stderr_line_with("left");
+}
+
+#[test]
+fn a_client_that_shall_not_mind_its_terminal_goes_on() {
+    let stage = Stage::new();
+    let host = stage.expose(&[&port_of(service()), "--accept-all"]);
+    let mut command = starpoint_under(&["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    command.args(["open", &host.code, "--listen", "127.0.0.1:0"]);
+    let mut open = Running::start(&mut command);
+    let address = listening(&mut open);
+    open.signal("HUP");
+    assert_serves(address);
+    open.signal("TERM");
+    assert_eq!(open.wait().code, OK);
+}
+
+#[test]
+fn a_code_is_good_as_often_as_the_host_says() {
+    let stage = Stage::new();
+    let host = stage.expose(&[&port_of(service()), "--accept-all", "--code-uses", "2"]);
+    for expected in [OK, OK, Some(14)] {
+        let ended = host.open(&["--stdio"]).wait();
+        assert_eq!(ended.code, expected, "{ended:?}");
+    }
 }
 
 #[test]
