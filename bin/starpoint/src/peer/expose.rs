@@ -23,7 +23,7 @@ use super::{
     report::{Reporter, one_line},
     setup,
     stars::{FirstAttempts, warn},
-    status::{Path, Status},
+    status::{Path, Status, counted},
     tunnel::{MAX_SOCKETS, MAX_STREAMS, TunnelReport, reporter},
 };
 use crate::{error::Failure, exit::Exit, signals::Signals};
@@ -429,7 +429,7 @@ impl Exposer {
             let paths = self.here.keys().filter_map(|client| self.paths.get(client));
             paths.filter(|on| **on == path).count()
         };
-        let mut head = format!("{n_here} clients");
+        let mut head = counted(n_here, "client");
         for (number, word) in [
             (n_away, "away"),
             (n_on(Path::Relayed), "relayed"),

@@ -87,10 +87,10 @@ impl Status {
         (self.sent_bytes, self.received_bytes) = (sent, received);
         self.drawn = Instant::now();
         self.is_shown = true;
-        let n_open = self.traffic.n_open();
+        let sockets = counted(self.traffic.n_open(), "socket");
         // Beyond the edge a line could not be taken away again.
         write(&format!(
-            "\r\x1b[K\x1b[?7l{head} · {n_open} sockets · out {up} · in {down}\x1b[?7h"
+            "\r\x1b[K\x1b[?7l{head} · {sockets} · out {up} · in {down}\x1b[?7h"
         ));
     }
 
@@ -123,6 +123,14 @@ fn rate(n_bytes: u64, elapsed: Duration) -> String {
     format!("{value:.1} GiB/s")
 }
 
+/// Returns a number of things, in the right number.
+pub(super) fn counted(n: usize, thing: &str) -> String {
+    match n {
+        1 => format!("1 {thing}"),
+        _ => format!("{n} {thing}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +143,13 @@ mod tests {
         assert_eq!(rate(10 * 1024, second), "10.0 KiB/s");
         assert_eq!(rate(3 << 20, 2 * second), "1.5 MiB/s");
         assert_eq!(rate(5 << 40, second), "5120.0 GiB/s");
+    }
+
+    #[test]
+    fn one_thing_is_not_several() {
+        assert_eq!(counted(0, "socket"), "0 sockets");
+        assert_eq!(counted(1, "socket"), "1 socket");
+        assert_eq!(counted(2, "socket"), "2 sockets");
     }
 
     #[test]
