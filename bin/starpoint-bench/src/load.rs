@@ -22,7 +22,7 @@ impl ByteCount {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add(&self, n_bytes: usize) {
+    fn add(&self, n_bytes: usize) {
         self.0.fetch_add(n_bytes as u64, Ordering::Relaxed);
     }
 }

@@ -5,13 +5,17 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 use super::{accept, listen};
 
 /// Size of each of the two buffers between two TCP connections.
-pub(super) const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) async fn serve_tcp() -> anyhow::Result<()> {
     let listener = listen().await?;
@@ -75,7 +79,10 @@ fn couple<C>(waiting: &mut HashMap<u64, C>, greeted: anyhow::Result<(u64, C)>) -
 }
 
 /// Copies both ways; the end of one direction leaves the other open.
-async fn copy_bytes(mut a: TcpStream, mut b: TcpStream) {
+pub(super) async fn copy_bytes(
+    mut a: impl AsyncRead + AsyncWrite + Unpin,
+    mut b: impl AsyncRead + AsyncWrite + Unpin,
+) {
     let copy = tokio::io::copy_bidirectional_with_sizes(&mut a, &mut b, BUFFER_BYTES, BUFFER_BYTES);
     // A connection that broke is told to both peers by its end.
     let _ = copy.await;

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{accept, copy::BUFFER_BYTES, listen};
+use super::{accept, copy::copy_bytes, listen};
 use crate::tunnel::door::SERVER_NAME;
 
 /// Copies bytes.
@@ -45,24 +45,18 @@ async fn serve(service: SocketAddr, tls: Option<TlsAcceptor>) -> anyhow::Result<
                     }
                 });
             }
-            // A connection that broke is told to both sides by its end.
+            // A program that cannot be connected sees its connection end.
             Some(_) = couples.join_next() => {}
         }
     }
 }
 
 async fn pass(
-    mut program: impl AsyncRead + AsyncWrite + Unpin,
+    program: impl AsyncRead + AsyncWrite + Unpin,
     service: SocketAddr,
 ) -> anyhow::Result<()> {
-    let mut service = TcpStream::connect(service).await?;
+    let service = TcpStream::connect(service).await?;
     service.set_nodelay(true)?;
-    tokio::io::copy_bidirectional_with_sizes(
-        &mut program,
-        &mut service,
-        BUFFER_BYTES,
-        BUFFER_BYTES,
-    )
-    .await?;
+    copy_bytes(program, service).await;
     Ok(())
 }

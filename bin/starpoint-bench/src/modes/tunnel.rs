@@ -1,25 +1,19 @@
 //! Programs that use a TCP service through a tunnel, or through a proxy.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use futures_util::{StreamExt as _, stream};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    task::JoinSet,
-    time::timeout,
-};
+use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, stream};
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{GIB, MIB, Readings, SETTLE, as_f64, growth_bytes};
 use crate::{
-    load::ByteCount,
+    load::{self, ByteCount},
+    party::ByteStream,
     stats::Times,
     target::Target,
     tunnel::{
-        door::{Door, Socket},
+        door::Door,
         service::{self, Service},
         way::{Cpu, Way},
     },
@@ -29,7 +23,6 @@ use crate::{
 const RAMP: Duration = Duration::from_millis(500);
 /// Time for one request.
 const DEADLINE: Duration = Duration::from_secs(30);
-const READ_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tunnel {
@@ -61,7 +54,7 @@ impl Tunnel {
         let mut readers = JoinSet::new();
         for _ in 0..self.n_connections {
             let socket = ask(&way.door, service::ENDLESS).await?;
-            readers.spawn(read(socket, count.clone()));
+            readers.spawn(load::read(socket, count.clone()));
         }
         tokio::time::sleep(RAMP).await;
         let (began, cpu, n_bytes) = (Instant::now(), way.cpu()?, count.get());
@@ -115,7 +108,7 @@ impl Tunnel {
 }
 
 /// Connects, and asks for so many bytes.
-async fn ask(door: &Door, n_bytes: u32) -> anyhow::Result<Socket> {
+async fn ask(door: &Door, n_bytes: u32) -> anyhow::Result<ByteStream> {
     let mut socket = door.connect().await?;
     socket.write_all(&n_bytes.to_be_bytes()).await?;
     socket.flush().await?;
@@ -137,14 +130,4 @@ async fn request(door: &Door, body_bytes: u32) -> anyhow::Result<()> {
     };
     let answered = timeout(DEADLINE, request).await;
     answered.context("a request takes too long")?
-}
-
-async fn read(mut socket: Socket, count: ByteCount) -> io::Result<()> {
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        match socket.read(&mut buffer).await? {
-            0 => return Ok(()),
-            n_bytes => count.add(n_bytes),
-        }
-    }
 }

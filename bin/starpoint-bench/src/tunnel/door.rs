@@ -7,22 +7,14 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
+
+use crate::party::ByteStream;
 
 /// Name in the certificate of a proxy.
 pub(crate) const SERVER_NAME: &str = "localhost";
-
-/// A connection of a program.
-pub(crate) type Socket = Box<dyn Duplex>;
-
-/// Reads and writes.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// An address, and what is spoken there.
 #[derive(Clone)]
@@ -59,14 +51,14 @@ impl Door {
     /// # Errors
     ///
     /// Nobody listens, or it is not who it should be.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Socket> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<ByteStream> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
         Ok(match &self.tls {
-            None => Box::new(tcp),
+            None => Box::new(tcp.compat()),
             Some(tls) => {
                 let name = ServerName::try_from(SERVER_NAME)?;
-                Box::new(tls.connect(name, tcp).await?)
+                Box::new(tls.connect(name, tcp).await?.compat())
             }
         })
     }

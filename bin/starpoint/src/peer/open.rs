@@ -120,10 +120,13 @@ fn listener(text: &str) -> Result<Listener, String> {
         }
         None => (None, text),
     };
-    let address = address
-        .parse()
-        .map_err(|_| "not an address and a port, such as 127.0.0.1:25565".to_owned())?;
+    let address = socket_address(address)?;
     Ok(Listener { target, address })
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let error = |_| "not an address and a port, such as 127.0.0.1:25565".to_owned();
+    text.parse().map_err(error)
 }
 
 /// Does what `args` ask for.
@@ -369,9 +372,12 @@ impl Opener {
     }
 
     async fn remove(&mut self, client: &mut Client, text: &str) -> Result<(), Failure> {
-        let Ok(address) = text.parse() else {
-            warn("not an address and a port, such as 127.0.0.1:25565");
-            return Ok(());
+        let address = match socket_address(text) {
+            Ok(address) => address,
+            Err(error) => {
+                warn(&error);
+                return Ok(());
+            }
         };
         if !client.remove(address).await {
             warn("no such listener");
