@@ -29,7 +29,7 @@ use crate::{
     counters::{Counters, Gauges},
     deadline::{Deadline, Deadlines},
     directory::{Directory, Seq},
-    id::{AckId, ConnId, LinkId},
+    id::{AckId, ConnId, LinkId, SourceId},
     link::Link,
     outbox::Control,
     pipes::Pipes,
@@ -101,8 +101,8 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// A connection has come up. While the star shuts down it is closed at once.
-    pub fn connected(&mut self, conn: ConnId, _now: Instant) {
-        self.conns.insert(conn, Connection::new());
+    pub fn connected(&mut self, conn: ConnId, source: SourceId, _now: Instant) {
+        self.conns.insert(conn, Connection::new(source));
         if self.is_draining {
             self.close(conn, CloseReason::ShuttingDown);
         }

@@ -9,12 +9,19 @@ use libp2p_identity::PublicKey;
 use starpoint_wire::{AddressKey, DialId, Direction, Nonce, PeerSpelling};
 
 use crate::{
-    directory::Seq, id::ConnId, id::LinkId, native::Native, outbox::Outbox, quota::Bucket,
+    directory::Seq,
+    id::{ConnId, LinkId, SourceId},
+    native::Native,
+    outbox::Outbox,
+    quota::Bucket,
 };
 
 /// One client connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// Where it comes from.
+    #[expect(dead_code, reason = "limits by source follow")]
+    pub(crate) source: SourceId,
     /// Addresses that it has joined with.
     pub(crate) addresses: BTreeSet<AddressKey>,
     /// How it writes peer ids, as of its last join.
@@ -69,8 +76,9 @@ pub(crate) struct Announcer {
 }
 
 impl Connection {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(source: SourceId) -> Self {
         Self {
+            source,
             addresses: BTreeSet::new(),
             spelling: PeerSpelling::Ipfs,
             challenges: BTreeMap::new(),

@@ -4,6 +4,12 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
+/// The network that a connection comes from: an IPv4 address, or the /64 of an IPv6
+/// address. Connections of one source share the limits of a source. Chosen by the
+/// driver, which may forget a source that has no connections and no peers left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u64);
+
 /// Number under which a client expects an acknowledgement. Chosen by the client,
 /// so it may well repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,9 +13,9 @@
 //!
 //! ```
 //! # use std::time::Instant;
-//! # use starpoint_broker::{Broker, Config, ConnId, Output};
+//! # use starpoint_broker::{Broker, Config, ConnId, Output, SourceId};
 //! # fn drive(mut broker: Broker<impl rand_core::CryptoRng>, now: Instant) {
-//! broker.connected(ConnId(1), now);
+//! broker.connected(ConnId(1), SourceId(1), now);
 //! loop {
 //!     match broker.poll() {
 //!         Output::Do(command) => { /* hand it to the sockets */ }
@@ -54,4 +54,4 @@ pub use broker::{Broker, Ending};
 pub use command::{CloseReason, Command, Output};
 pub use config::{Challenge, Config};
 pub use counters::{Counters, Gauges};
-pub use id::{AckId, ConnId, LinkId, PipeId, PipeSide};
+pub use id::{AckId, ConnId, LinkId, PipeId, PipeSide, SourceId};

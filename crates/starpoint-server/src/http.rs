@@ -9,7 +9,7 @@ mod websocket;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -26,6 +26,7 @@ use crate::{
     pipes::PipeShop,
     registry::Registry,
     socketio,
+    source::Source,
     star::{Request as StarRequest, Snapshot},
 };
 
@@ -94,14 +95,18 @@ async fn metrics_text(State(app): State<App>) -> Response {
     }
 }
 
-async fn socket(State(app): State<App>, request: Request) -> Response {
+async fn socket(
+    State(app): State<App>,
+    Extension(source): Extension<Arc<Source>>,
+    request: Request,
+) -> Response {
     let query = Query::of(request.uri().query().unwrap_or_default());
     if query.is_websocket {
-        websocket::accept(app, query.sid, request)
+        websocket::accept(app, source, query.sid, request)
     } else {
         match query.sid {
             Some(sid) => polling::exchange(app, &sid, request).await,
-            None => polling::begin(app, request).await,
+            None => polling::begin(app, source, request).await,
         }
     }
 }

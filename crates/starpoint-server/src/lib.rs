@@ -28,6 +28,7 @@ mod socketio;
 
 mod registry;
 mod session;
+mod source;
 mod star;
 
 pub use config::{Challenge, Config, ConfigError, Metrics, TlsFiles};

@@ -22,6 +22,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::add_extension::AddExtension;
+
+use crate::source::Sources;
 
 /// Time for a TLS handshake.
 const TLS_DEADLINE: Duration = Duration::from_secs(10);
@@ -36,6 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     pub(crate) router: Router,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) tls: Option<TlsAcceptor>,
     /// One permit for each connection, taken before it is accepted.
     pub(crate) permits: Arc<Semaphore>,
@@ -105,11 +109,12 @@ impl Acceptor {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         addr: SocketAddr,
     ) {
+        let service = AddExtension::new(self.router, self.sources.of(addr.ip()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_DEADLINE)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router))
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let result = tokio::select! {

@@ -12,7 +12,10 @@ use std::{
 use starpoint_broker::ConnId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::session::{Event, Session};
+use crate::{
+    session::{Event, Session},
+    source::Source,
+};
 
 /// Finds sessions and makes new ones. Holds none alive.
 #[derive(Debug)]
@@ -55,19 +58,19 @@ impl Registry {
     }
 
     /// Begins a session that lives with its WebSocket.
-    pub(crate) fn begin(&self) -> Arc<Session> {
-        self.add(None)
+    pub(crate) fn begin(&self, source: Arc<Source>) -> Arc<Session> {
+        self.add(source, None)
     }
 
     /// Begins a session with long polling; `None` when there are as many as may be.
-    pub(crate) fn begin_polling(&self) -> Option<Arc<Session>> {
+    pub(crate) fn begin_polling(&self, source: Arc<Source>) -> Option<Arc<Session>> {
         let room = self.polling.clone().try_acquire_owned().ok()?;
-        Some(self.add(Some(room)))
+        Some(self.add(source, Some(room)))
     }
 
-    fn add(&self, room: Option<OwnedSemaphorePermit>) -> Arc<Session> {
+    fn add(&self, source: Arc<Source>, room: Option<OwnedSemaphorePermit>) -> Arc<Session> {
         let conn = ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1);
-        let session = Session::new(conn, self.events.clone(), room);
+        let session = Session::new(conn, source, self.events.clone(), room);
         self.known().by_conn.insert(conn, Arc::downgrade(&session));
         session
     }

@@ -232,6 +232,7 @@ impl Running {
         };
         let acceptor = Acceptor {
             router: http::router(app, config.metrics),
+            sources: Arc::default(),
             tls: server.tls.as_ref().map(|(_, acceptor)| acceptor.clone()),
             permits: Arc::new(Semaphore::new(max_connections)),
             tasks: connections.clone(),

@@ -17,7 +17,7 @@ use starpoint_broker::{AckId, ConnId, Ending, LinkId, PipeId};
 use starpoint_wire::{CallError, CalleeAnswer, ClientCall, native::PipeToken};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::{native::Outgoing, pipes::Arrival};
+use crate::{native::Outgoing, pipes::Arrival, source::Source};
 
 /// Bytes of calls that may wait for the star before a client is no longer read.
 /// The star handles them in microseconds; only a flood gets here.
@@ -83,6 +83,8 @@ pub(crate) enum ClientSocket {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) conn: ConnId,
+    /// Where its client is.
+    pub(crate) source: Arc<Source>,
     events: mpsc::UnboundedSender<Event>,
     _room: Option<OwnedSemaphorePermit>,
     stage: Mutex<Stage>,
@@ -128,12 +130,14 @@ impl Session {
     /// Creates a session. It keeps `room`, if it needs any, for as long as it lives.
     pub(crate) fn new(
         conn: ConnId,
+        source: Arc<Source>,
         events: mpsc::UnboundedSender<Event>,
         room: Option<OwnedSemaphorePermit>,
     ) -> Arc<Self> {
         let now = Instant::now();
         Arc::new(Self {
             conn,
+            source,
             events,
             _room: room,
             stage: Mutex::new(Stage::Silent),

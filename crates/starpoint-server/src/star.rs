@@ -127,6 +127,7 @@ impl Star {
         match event {
             Event::Connected { session, socket } => {
                 let conn = session.conn;
+                let source = session.source.id;
                 let is_native = matches!(socket, ClientSocket::Native(_));
                 let client = Client {
                     session,
@@ -136,9 +137,9 @@ impl Star {
                 };
                 self.clients.insert(conn, client);
                 if is_native {
-                    self.broker.connected_native(conn, unix_now(), now);
+                    self.broker.connected_native(conn, source, unix_now(), now);
                 } else {
-                    self.broker.connected(conn, now);
+                    self.broker.connected(conn, source, now);
                 }
             }
             Event::Call {

@@ -20,7 +20,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Output, quota,
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Output, SourceId, quota,
 };
 use starpoint_wire::{
     ClientCall, Refusal, ServerEvent,
@@ -169,7 +169,8 @@ impl NativeWorld {
         let peer = self.identities[identity].peer();
         let member = Member::new(identity, peer, namespaces, pace, self.now);
         self.members.insert(conn, member);
-        self.broker.connected_native(conn, UNIX_NOW, self.now);
+        self.broker
+            .connected_native(conn, SourceId(conn.0), UNIX_NOW, self.now);
         self.settle();
         conn
     }

@@ -8,6 +8,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
     AckId, Broker, Challenge, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Output,
+    SourceId,
 };
 use starpoint_wire::{
     CalleeAnswer, ClientCall, Cut, Refusal, Reply, ServerEvent, StreamEnd, StreamId,
@@ -118,7 +119,7 @@ impl World {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
         self.clients.insert(conn, client);
-        self.broker.connected(conn, self.now);
+        self.broker.connected(conn, SourceId(conn.0), self.now);
         self.settle();
         conn
     }

@@ -19,7 +19,7 @@ use crate::{
     connection::Connection,
     deadline::Deadline,
     directory::Listing,
-    id::{AckId, ConnId},
+    id::{AckId, ConnId, SourceId},
     native::{Greeting, Joined, Native, Stage},
     outbox::Control,
     quota::{self, JOIN_RATE},
@@ -38,7 +38,13 @@ pub enum Ending {
 impl<R: CryptoRng> Broker<R> {
     /// A connection that has offered the native profile has come up. `unix_now` is
     /// the time of day, in seconds of Unix time; it goes into the challenge.
-    pub fn connected_native(&mut self, conn: ConnId, unix_now: u64, now: Instant) {
+    pub fn connected_native(
+        &mut self,
+        conn: ConnId,
+        source: SourceId,
+        unix_now: u64,
+        now: Instant,
+    ) {
         let mut challenge = [0; 32];
         self.rng.fill_bytes(&mut challenge);
         let greeting = Greeting {
@@ -46,7 +52,7 @@ impl<R: CryptoRng> Broker<R> {
             expires: unix_now.saturating_add(NONCE_LIFETIME.as_secs()),
             deadline: now + NONCE_LIFETIME,
         };
-        let mut connection = Connection::new();
+        let mut connection = Connection::new(source);
         // It hears of others by presence.
         connection.announcer.news = crate::directory::Seq(u64::MAX);
         connection.native = Some(Box::new(Native::new(greeting)));

@@ -27,7 +27,8 @@ use starpoint_wire::{
 
 use super::{Broker, Ending};
 use crate::{
-    AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Output, counters::Gauges, quota,
+    AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Output, SourceId,
+    counters::Gauges, quota,
 };
 
 /// Returns the defaults, for a star with a key of its own.
@@ -115,7 +116,7 @@ impl Star {
     fn conn(&mut self) -> ConnId {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
-        self.broker.connected(conn, self.now);
+        self.broker.connected(conn, SourceId(1), self.now);
         conn
     }
 

@@ -1,12 +1,13 @@
 use std::time::{Duration, Instant};
 
-use starpoint_broker::ConnId;
+use starpoint_broker::{ConnId, SourceId};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::mpsc,
 };
 
 use super::*;
+use crate::source::Source;
 
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
@@ -22,7 +23,7 @@ fn rig(protocol: ProtocolVersion) -> Rig {
 
 fn rig_with(protocol: ProtocolVersion, large: LargeMessages) -> Rig {
     let (events, _) = mpsc::unbounded_channel();
-    let session = Session::new(ConnId(1), events, None);
+    let session = Session::new(ConnId(1), Arc::new(Source::new(SourceId(1))), events, None);
     let (client, server) = duplex(1 << 20);
     Rig {
         client,

@@ -7,7 +7,7 @@
 
 mod engine3;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     body::{Body, HttpBody},
@@ -20,7 +20,7 @@ use http_body_util::{BodyExt, Limited};
 use tower::Service;
 
 use super::{App, refuse, unknown_session};
-use crate::{session::Session, socketio};
+use crate::{session::Session, socketio, source::Source};
 
 /// Largest answer to the first request of a session.
 const MAX_OPEN_BYTES: usize = 4096;
@@ -28,8 +28,8 @@ const MAX_OPEN_BYTES: usize = 4096;
 const SMALL_POST_BYTES: u64 = 16 * 1024;
 
 /// Begins a session.
-pub(super) async fn begin(mut app: App, mut request: Request) -> Response {
-    let Some(session) = app.registry.begin_polling() else {
+pub(super) async fn begin(mut app: App, source: Arc<Source>, mut request: Request) -> Response {
+    let Some(session) = app.registry.begin_polling(source) else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     request.extensions_mut().insert(session.clone());

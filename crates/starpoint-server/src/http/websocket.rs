@@ -19,13 +19,19 @@ use crate::{
     gate::Gate,
     native::{Connection, Engine},
     session::Session,
+    source::Source,
 };
 
 /// Accepts a WebSocket, of a new client or of one that began with long polling.
-pub(super) fn accept(app: App, sid: Option<String>, request: Request) -> Response {
+pub(super) fn accept(
+    app: App,
+    source: Arc<Source>,
+    sid: Option<String>,
+    request: Request,
+) -> Response {
     let is_new = sid.is_none();
     let session = match sid {
-        None => app.registry.begin(),
+        None => app.registry.begin(source),
         Some(sid) => match app.registry.find(&sid) {
             Some(session) if !session.is_closing() => session,
             Some(_) | None => return unknown_session(),

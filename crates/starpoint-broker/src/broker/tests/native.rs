@@ -52,7 +52,8 @@ impl Star {
     fn greeted(&mut self) -> (ConnId, Hello) {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
-        self.broker.connected_native(conn, UNIX_NOW, self.now);
+        self.broker
+            .connected_native(conn, SourceId(1), UNIX_NOW, self.now);
         let commands = self.drain();
         let [
             Command::StarEmit {

@@ -1,5 +1,5 @@
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use starpoint_broker::ConnId;
+use starpoint_broker::{ConnId, SourceId};
 use tokio::{
     io::{DuplexStream, duplex},
     sync::mpsc,
@@ -9,7 +9,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::session::Event;
+use crate::{session::Event, source::Source};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -24,7 +24,7 @@ struct Rig {
 /// Connects a client, up to the open packet.
 async fn rig(engine: Engine) -> Rig {
     let (tell, events) = mpsc::unbounded_channel();
-    let session = Session::new(ConnId(1), tell, None);
+    let session = Session::new(ConnId(1), Arc::new(Source::new(SourceId(1))), tell, None);
     let (near, far) = duplex(1 << 12);
     let connection = Connection::new(far, session, engine).await;
     let outgoing = Arc::clone(&connection.outgoing);
