@@ -8,7 +8,7 @@ use std::{
 
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
-/// Folders that hold nothing of ours.
+/// Names of entries that hold nothing of ours.
 const FOREIGN: [&str; 3] = ["target", "node_modules", ".git"];
 
 /// A text file of the tree.
@@ -54,11 +54,13 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<SourceFile>) {
         let entry = entry.expect("a folder can be listed");
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
+        // In a linked worktree, `.git` is a file.
+        if FOREIGN.contains(&name.as_str()) {
+            continue;
+        }
         let kind = entry.file_type().expect("an entry has a type");
         if kind.is_dir() {
-            if !FOREIGN.contains(&name.as_str()) {
-                collect(&entry.path(), &format!("{path}/"), files);
-            }
+            collect(&entry.path(), &format!("{path}/"), files);
         } else if let Ok(text) = fs::read_to_string(entry.path()) {
             files.push(SourceFile { path, text });
         }
