@@ -1,9 +1,28 @@
-//! Replays the corpora of the fuzz targets through the bodies of the targets.
+//! Replays the corpus of a fuzz target through its body, in the unit tests of the
+//! crate that the body belongs to.
 
-#[path = "../../../fuzz/bodies.rs"]
-mod bodies;
+use std::{fs, panic::catch_unwind, path::Path};
 
-use std::{fs, path::Path};
+/// Fewest inputs of a corpus.
+const MIN_INPUTS: usize = 20;
+
+/// Runs the body of a target on every input of `fuzz/corpus/<target>/`, and on
+/// every prefix of it.
+///
+/// # Panics
+///
+/// When the body does, or when the corpus has fewer than [`MIN_INPUTS`] inputs.
+pub(crate) fn replay(target: &str, body: fn(&[u8])) {
+    let inputs = corpus(target);
+    let n_inputs = inputs.len();
+    assert!(n_inputs >= MIN_INPUTS, "{target}: {n_inputs} inputs");
+    for (name, input) in inputs {
+        for end in (0..=input.len()).rev() {
+            let outcome = catch_unwind(|| body(&input[..end]));
+            assert!(outcome.is_ok(), "{target}/{name}, first {end} bytes");
+        }
+    }
+}
 
 /// Returns the inputs of a corpus with their file names, in order.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -20,30 +39,4 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
         .collect();
     inputs.sort();
     inputs
-}
-
-/// Runs the body on every input and on every beginning of it.
-fn replay(target: &str, at_least: usize, body: fn(&[u8])) {
-    let inputs = corpus(target);
-    assert!(
-        inputs.len() >= at_least,
-        "{target}: {} inputs",
-        inputs.len()
-    );
-    for (name, input) in inputs {
-        for end in (0..=input.len()).rev() {
-            let outcome = std::panic::catch_unwind(|| body(&input[..end]));
-            assert!(outcome.is_ok(), "{target}/{name}, first {end} bytes");
-        }
-    }
-}
-
-#[test]
-fn addresses_of_the_corpus_hold() {
-    replay("address", 20, bodies::address);
-}
-
-#[test]
-fn packets_of_the_corpus_hold() {
-    replay("packet", 20, bodies::packet);
 }

@@ -1,17 +1,15 @@
-//! What the fuzz targets do with an input, shared with the test that replays the
-//! corpora (`crates/starpoint-wire/tests/fuzz_corpus.rs`).
-//!
-//! A body panics when something does not hold that holds for every input.
+//! Bodies of the fuzz targets `wire_*`.
 
 use bytes::Bytes;
-use starpoint_wire::{
+
+use crate::{
     AddressRule, ClientCall, PeerAddress, PeerSpelling, StarAddress,
     challenge::{decode_public_key, encode_public_key},
     limits::{MAX_ADDRESS_BYTES, MAX_DIAL_ID_BYTES, MAX_ERROR_TEXT_BYTES, MAX_PROOF_BYTES},
 };
 
 /// Parses the input as the address of a peer and of a star.
-pub(crate) fn address(input: &[u8]) {
+pub fn address(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
     };
@@ -59,7 +57,7 @@ const MAX_NUMBER_BYTES: usize = 330;
 
 /// Decodes the input as a call: the JSON part up to the first zero byte, and
 /// behind it the attachments, with a zero byte between two of them.
-pub(crate) fn packet(input: &[u8]) {
+pub fn packet(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0);
     let Some(Ok(json)) = parts.next().map(std::str::from_utf8) else {
         return;
@@ -96,5 +94,24 @@ pub(crate) fn packet(input: &[u8]) {
         }
         // Its fields are bounded by their decoders.
         ClientCall::Star(_) => {}
+    }
+}
+
+#[cfg(test)]
+#[path = "../replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    use super::{replay::replay, *};
+
+    #[test]
+    fn addresses_of_the_corpus_hold() {
+        replay("wire_address", address);
+    }
+
+    #[test]
+    fn packets_of_the_corpus_hold() {
+        replay("wire_packet", packet);
     }
 }

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| starpoint_fuzz::address(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| starpoint_fuzz::wire::address(input));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| starpoint_fuzz::packet(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| starpoint_fuzz::wire::packet(input));

@@ -1,14 +1,11 @@
-//! The bodies of the fuzz targets.
+//! The bodies of the fuzz targets, one module for each crate.
+//!
+//! A body takes any bytes and panics when something does not hold that holds for
+//! every input. The bodies are in `bodies/<crate>.rs`, and each file is a module of
+//! the crate it tests, behind that crate's feature `fuzzing`: so it reaches private
+//! items, and the crate's unit tests replay the corpora (`replay.rs`).
+//!
+//! A target `fuzz_targets/<crate>_<what>.rs` calls the body `<crate>::<what>` and has
+//! its inputs in `corpus/<crate>_<what>/`.
 
-#[path = "../bodies.rs"]
-mod bodies;
-
-/// Any text as an address.
-pub fn address(input: &[u8]) {
-    bodies::address(input);
-}
-
-/// Any packet as a call.
-pub fn packet(input: &[u8]) {
-    bodies::packet(input);
-}
+pub use starpoint_wire::fuzzing as wire;

@@ -39,6 +39,12 @@ pub mod client;
 pub mod native;
 pub mod pipe;
 
+/// Bodies of the fuzz targets, not part of the API.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "../../../fuzz/bodies/wire.rs"]
+pub mod fuzzing;
+
 pub use address::{AddressError, AddressKey, AddressRule, PeerAddress, PeerSpelling, StarAddress};
 pub use call::{CallError, CallKind, CalleeAnswer, ClientCall};
 pub use challenge::{KeyError, Nonce, VerifyError};
