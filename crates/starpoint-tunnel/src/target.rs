@@ -44,24 +44,41 @@ impl FromStr for TargetName {
 pub enum Class {
     /// The host itself: `127.0.0.0/8`, `::1`.
     Loopback,
-    /// The network around it: `10/8`, `172.16/12`, `192.168/16`, `169.254/16`,
-    /// `fc00::/7`, `fe80::/10`.
+    /// The network around it: `10/8`, `172.16/12`, `192.168/16`, `fc00::/7`.
     Lan,
+    /// Link-local addresses, where cloud providers hand out the credentials of a
+    /// machine: `169.254/16`, `fe80::/10`, and the unique local addresses that
+    /// providers use for the same. Reached only if the host offers the very
+    /// address; a name never stands for one.
+    LinkLocal,
     /// Everything else, which is never reached: that would make the host a proxy.
+    /// Unspecified, multicast and broadcast addresses are among it, and IPv4
+    /// addresses within IPv6 ones that go through a translator or a tunnel.
     Elsewhere,
 }
 
 impl Class {
-    /// Returns the class of an address; an IPv4 address within an IPv6 one counts
-    /// as what it is.
+    /// Returns the class of an address; an IPv4-mapped IPv6 address counts as the
+    /// IPv4 address in it.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             address if address.is_loopback() => Self::Loopback,
-            IpAddr::V4(v4) if v4.is_private() || v4.is_link_local() => Self::Lan,
-            IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => Self::Lan,
+            IpAddr::V4(v4) if v4.is_link_local() => Self::LinkLocal,
+            IpAddr::V4(v4) if v4.is_private() => Self::Lan,
+            IpAddr::V6(v6) if v6.is_unicast_link_local() || is_metadata(v6) => Self::LinkLocal,
+            IpAddr::V6(v6) if v6.is_unique_local() => Self::Lan,
             IpAddr::V4(_) | IpAddr::V6(_) => Self::Elsewhere,
         }
     }
+}
+
+/// Returns whether a unique local address is one of the metadata services:
+/// Amazon's `fd00:ec2::/32`, Google's `fd20:ce::/32`, or any that ends with an
+/// address of `169.254/16`, as Oracle's `fd00:c1::a9fe:a9fe`.
+fn is_metadata(address: Ipv6Addr) -> bool {
+    let [a, b, .., y, _] = address.segments();
+    address.is_unique_local()
+        && (matches!((a, b), (0xfd00, 0x0ec2) | (0xfd20, 0x00ce)) || y == 0xa9fe)
 }
 
 /// Which addresses of a target are used.
@@ -113,11 +130,15 @@ pub enum TargetError {
     /// It is no port, address and port, or name and port.
     #[error("not a target, such as 25565, 127.0.0.1:8080 or web=localhost:8080")]
     Syntax,
+    /// The host ends with a number and is no plain address. Resolvers read
+    /// `0x7f000001`, `0177.0.0.1`, `2130706433` and `127.1` as addresses.
+    #[error("an IPv4 address is written as four decimal numbers, such as 127.0.0.1")]
+    Numeric,
     /// A name has letters that it may not have, or too many.
     #[error("name of a target has 1 to 32 of a-z, 0-9, `.`, `_` and `-`")]
     Name,
-    /// An address of the local network is offered only under a name, so that
-    /// nobody offers it by mistake.
+    /// An address of the local network, or a link-local one, is offered only under
+    /// a name, so that nobody offers it by mistake.
     #[error("address of the local network has to be named, as in nas=192.168.1.5:80")]
     LanUnnamed,
     /// The address is neither of this machine nor of the local network.
@@ -140,8 +161,9 @@ impl Target {
         &self.name
     }
 
-    /// Lets a name stand for addresses of the local network, too. Without, it may
-    /// stand for this machine only, whatever its name server says.
+    /// Lets a name stand for addresses of the local network, too, link-local ones
+    /// excepted. Without, it may stand for this machine only, whatever its name
+    /// server says.
     #[must_use]
     pub fn allow_lan(mut self) -> Self {
         self.reach = self.reach.max(Class::Lan);
@@ -207,9 +229,11 @@ impl FromStr for Target {
         let reach = match &place {
             Place::Here | Place::Name(_) => Class::Loopback,
             Place::Ip(address) => match Class::of(*address) {
-                Class::Lan if name.is_none() => return Err(TargetError::LanUnnamed),
                 Class::Elsewhere => return Err(TargetError::Elsewhere),
-                class @ (Class::Loopback | Class::Lan) => class,
+                Class::Lan | Class::LinkLocal if name.is_none() => {
+                    return Err(TargetError::LanUnnamed);
+                }
+                class @ (Class::Loopback | Class::Lan | Class::LinkLocal) => class,
             },
         };
         let name = match name {
@@ -228,30 +252,58 @@ impl FromStr for Target {
 
 fn place_and_port(text: &str) -> Result<(Place, u16), TargetError> {
     if let Ok(address) = text.parse::<SocketAddr>() {
+        // A scope would be lost: an address is all that is kept.
+        let is_scoped = matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0);
         return match address.port() {
-            0 => Err(TargetError::Syntax),
-            port => Ok((Place::Ip(address.ip().to_canonical()), port)),
+            port @ 1.. if !is_scoped => Ok((Place::Ip(address.ip().to_canonical()), port)),
+            _ => Err(TargetError::Syntax),
         };
     }
     let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
+    let is_number = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     let port = match port.parse() {
-        Ok(0) | Err(_) => return Err(TargetError::Syntax),
-        Ok(port) => port,
+        Ok(port @ 1..) if is_number => port,
+        Ok(_) | Err(_) => return Err(TargetError::Syntax),
     };
+    let place = if host.eq_ignore_ascii_case("localhost") {
+        Place::Here
+    } else {
+        Place::Name(host_name(host)?.into())
+    };
+    Ok((place, port))
+}
+
+/// Checks a name to be resolved. What resolvers take for an address is none.
+fn host_name(host: &str) -> Result<&str, TargetError> {
     let is_letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if !(1..=253).contains(&host.len()) || !host.bytes().all(is_letter) {
         return Err(TargetError::Syntax);
     }
-    // What looks like an address and is none shall not be asked of a name server.
-    if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return Err(TargetError::Syntax);
+    // A dot at the end keeps resolvers from appending a domain.
+    let labels = host.strip_suffix('.').unwrap_or(host).split('.');
+    let mut last = "";
+    for label in labels {
+        if label.is_empty() {
+            return Err(TargetError::Syntax);
+        }
+        last = label;
     }
-    let place = if host.eq_ignore_ascii_case("localhost") {
-        Place::Here
-    } else {
-        Place::Name(host.into())
-    };
-    Ok((place, port))
+    if is_numeric(last) {
+        return Err(TargetError::Numeric);
+    }
+    Ok(host)
+}
+
+/// Returns whether a label is a decimal, octal or hexadecimal number. No domain
+/// ends with one.
+fn is_numeric(label: &str) -> bool {
+    let hex = label
+        .strip_prefix("0x")
+        .or_else(|| label.strip_prefix("0X"));
+    match hex {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => label.bytes().all(|b| b.is_ascii_digit()),
+    }
 }
 
 /// Everything that a host offers. What is not here is refused.

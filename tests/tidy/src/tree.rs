@@ -54,8 +54,8 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<SourceFile>) {
         let entry = entry.expect("a folder can be listed");
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
-        // In a linked worktree, `.git` is a file.
-        if FOREIGN.contains(&name.as_str()) {
+        // In a linked worktree, `.git` is a file. A module may be called `target`.
+        if FOREIGN.contains(&name.as_str()) && !prefix.contains("src/") {
             continue;
         }
         let kind = entry.file_type().expect("an entry has a type");

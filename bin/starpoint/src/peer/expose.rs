@@ -68,7 +68,8 @@ pub(crate) struct RawArgs {
     /// What is offered: [name=]port, [name=]address:port or [name=]host:port; several are fine
     ///
     /// A port alone is that of this machine, IPv4 or IPv6. An address of the local network needs a
-    /// name. Hosts are resolved here, and may stand for this machine only, unless --allow-lan.
+    /// name. Hosts are resolved here, and may stand for this machine only, unless --allow-lan. A
+    /// link-local address is reached only if it is named here itself.
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 
@@ -80,7 +81,7 @@ pub(crate) struct RawArgs {
     #[arg(long, value_name = "VERSION", default_value = "any")]
     ip: IpVersion,
 
-    /// Let names of hosts stand for addresses of the local network, too
+    /// Let names of hosts stand for addresses of the local network, too, link-local ones excepted
     #[arg(long)]
     allow_lan: bool,
 

@@ -236,7 +236,10 @@ pub(super) fn refused(refusal: Refusal) -> Failure {
             Exit::TARGET,
             "ask the host to check the address of the service",
         ),
-        Refusal::Forbidden => (Exit::TARGET, "the host may pass --allow-lan"),
+        Refusal::Forbidden => (
+            Exit::TARGET,
+            "the host may pass --allow-lan for its local network; other addresses are not allowed",
+        ),
     };
     Failure::new(exit, refusal_error(refusal), hint)
 }

@@ -305,6 +305,13 @@ fn what_cannot_be_offered_is_refused_at_the_start() {
         ("192.168.1.5:80", "has to be named"),
         ("dns=1.1.1.1:53", "only this machine and the local network"),
         ("nonsense", "not a target"),
+        ("169.254.169.254:80", "has to be named"),
+        ("any=0.0.0.0:80", "only this machine and the local network"),
+        ("web=0x7f000001:80", "four decimal numbers"),
+        ("web=0177.0.0.1:80", "four decimal numbers"),
+        ("web=2130706433:80", "four decimal numbers"),
+        ("127.1:80", "four decimal numbers"),
+        ("127.0.0.1.:80", "four decimal numbers"),
     ] {
         let star = "--star=/ip4/127.0.0.1/tcp/1/ws/p2p-websocket-star";
         let ended = run(starpoint().args(["expose", target, star]));
