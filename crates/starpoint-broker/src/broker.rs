@@ -1,6 +1,7 @@
 //! The state machine: what happens, and who handles it.
 
 mod announce;
+mod audit;
 mod dial;
 mod flow;
 mod join;
@@ -9,6 +10,7 @@ mod pipe;
 mod presence;
 mod relay;
 
+pub use audit::Audit;
 pub use native::Ending;
 
 use std::{
@@ -23,6 +25,7 @@ use starpoint_wire::{
 };
 
 use crate::{
+    account::Account,
     command::{CloseReason, Command, Output},
     config::Config,
     connection::Connection,
@@ -59,6 +62,10 @@ pub struct Broker<R> {
     joined: usize,
     /// Bytes of chunks that wait, in all streams.
     queued_bytes: usize,
+    /// The same and what is in flight, by source.
+    account: Account,
+    /// Streams that have not ended.
+    streams: usize,
     /// Readers and writers that are paused because of them and the total.
     held_by_total: BTreeSet<(ConnId, ConnId)>,
     /// More than the total's high mark has waited, and not yet less than its low
@@ -91,6 +98,8 @@ impl<R: CryptoRng> Broker<R> {
             last_link: 0,
             joined: 0,
             queued_bytes: 0,
+            account: Account::default(),
+            streams: 0,
             held_by_total: BTreeSet::new(),
             is_crowded: false,
             paused: 0,
@@ -111,9 +120,10 @@ impl<R: CryptoRng> Broker<R> {
     /// A connection is gone, by whatever cause. All its addresses are free, and the
     /// readers of its streams hear of it after the bytes that it had sent.
     pub fn disconnected(&mut self, conn: ConnId, ending: Ending, now: Instant) {
-        let Some(connection) = self.conns.remove(&conn) else {
+        let Some(mut connection) = self.conns.remove(&conn) else {
             return;
         };
+        connection.outbox.dropped(&mut self.account);
         if !connection.addresses.is_empty() {
             self.joined -= 1;
         }
@@ -187,7 +197,7 @@ impl<R: CryptoRng> Broker<R> {
         let Some(connection) = self.conns.get_mut(&conn) else {
             return;
         };
-        connection.outbox.written(packets);
+        connection.outbox.written(packets, &mut self.account);
         if let Some(progress) = &mut connection.outbox.stall {
             *progress += bytes;
         }
@@ -254,21 +264,27 @@ impl<R: CryptoRng> Broker<R> {
         &self.counters
     }
 
-    /// Returns what is now. Walks the open links.
+    /// Returns the bytes of chunks that are in the star: those that wait in the
+    /// broker, and those handed to a transport that has not written them.
+    pub fn relayed_bytes(&self) -> usize {
+        self.account.total()
+    }
+
+    /// Returns the sources whose share of [`Broker::relayed_bytes`] has changed since
+    /// the last call, with the new value: the bytes of chunks that connections of this
+    /// source have written. To be called after each turn of the loop.
+    pub fn take_relayed_changes(&mut self) -> impl Iterator<Item = (SourceId, usize)> {
+        self.account.take_changes()
+    }
+
+    /// Returns the present values, in constant time.
     pub fn gauges(&self) -> Gauges {
-        let open = |link: &Link| {
-            use starpoint_wire::Direction::{Dialer, Listener};
-            [Dialer, Listener]
-                .into_iter()
-                .filter(|d| !link.half(*d).is_done())
-                .count()
-        };
         Gauges {
             connections: self.conns.len(),
             peers: self.directory.len(),
             links: self.links.len(),
-            streams: self.links.values().map(open).sum(),
-            bytes_queued: self.queued_bytes,
+            streams: self.streams,
+            bytes_queued: self.account.total(),
             pipes: self.pipes.n_open(),
             paused: self.paused,
         }

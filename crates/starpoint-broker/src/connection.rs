@@ -20,7 +20,6 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// Where it comes from.
-    #[expect(dead_code, reason = "limits by source follow")]
     pub(crate) source: SourceId,
     /// Addresses that it has joined with.
     pub(crate) addresses: BTreeSet<AddressKey>,

@@ -54,7 +54,7 @@ pub struct Gauges {
     pub streams: usize,
     /// Open pipes.
     pub pipes: usize,
-    /// Bytes of chunks waiting in the broker.
+    /// Bytes of chunks that wait in the broker or that a transport has not written.
     pub bytes_queued: usize,
     /// Connections whose reads are paused.
     pub paused: usize,

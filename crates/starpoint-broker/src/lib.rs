@@ -34,6 +34,7 @@
 
 #![deny(missing_docs)]
 
+mod account;
 mod broker;
 mod command;
 mod config;
@@ -50,7 +51,7 @@ mod outbox;
 mod pipes;
 mod spaces;
 
-pub use broker::{Broker, Ending};
+pub use broker::{Audit, Broker, Ending};
 pub use command::{CloseReason, Command, Output};
 pub use config::{Challenge, Config};
 pub use counters::{Counters, Gauges};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use starpoint_wire::{DialId, Direction, StreamEnd, StreamId};
 
 use crate::{
-    id::{AckId, ConnId},
+    id::{AckId, ConnId, SourceId},
     quota::CHUNK_OVERHEAD_BYTES,
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Link {
     pub(crate) dial_id: DialId,
     pub(crate) dialer: ConnId,
     pub(crate) listener: ConnId,
+    /// Sources of the dialer and of the listener; they outlive their connections.
+    sources: [SourceId; 2],
     pub(crate) phase: Phase,
     /// What the dialer writes.
     dialer_half: Half,
@@ -82,11 +84,17 @@ pub(crate) enum Item {
 }
 
 impl Link {
-    pub(crate) fn new(dial_id: DialId, dialer: ConnId, listener: ConnId, ack: AckId) -> Self {
+    pub(crate) fn new(
+        dial_id: DialId,
+        dialer: (ConnId, SourceId),
+        listener: (ConnId, SourceId),
+        ack: AckId,
+    ) -> Self {
         Self {
             dial_id,
-            dialer,
-            listener,
+            dialer: dialer.0,
+            listener: listener.0,
+            sources: [dialer.1, listener.1],
             phase: Phase::Asking(ack),
             dialer_half: Half::default(),
             listener_half: Half::default(),
@@ -116,6 +124,21 @@ impl Link {
 
     pub(crate) fn reader(&self, direction: Direction) -> ConnId {
         self.writer(direction.opposite())
+    }
+
+    /// Returns the source whose bytes the chunks of a stream are.
+    pub(crate) fn writer_source(&self, direction: Direction) -> SourceId {
+        let [dialer, listener] = self.sources;
+        match direction {
+            Direction::Dialer => dialer,
+            Direction::Listener => listener,
+        }
+    }
+
+    /// Returns how many of its streams have not ended.
+    pub(crate) fn n_streams(&self) -> usize {
+        let halves = [&self.dialer_half, &self.listener_half];
+        halves.into_iter().filter(|half| !half.is_done()).count()
     }
 
     pub(crate) fn stream(&self, direction: Direction) -> StreamId {
@@ -151,6 +174,11 @@ impl Half {
     /// Returns since when chunks wait for a reader that is not ready.
     pub(crate) fn refused_since(&self) -> Option<Instant> {
         self.refused_since.filter(|_| !self.is_accepted)
+    }
+
+    /// Counts from scratch what [`Half::queued_bytes`] has to be.
+    pub(crate) fn recount(&self) -> usize {
+        self.chunks.iter().map(weight).sum()
     }
 
     /// Adds a chunk and returns what it counts for.

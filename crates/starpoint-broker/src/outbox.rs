@@ -8,7 +8,8 @@ use starpoint_wire::{
 };
 
 use crate::{
-    id::{AckId, ConnId, LinkId},
+    account::Account,
+    id::{AckId, ConnId, LinkId, SourceId},
     quota::{WINDOW_BYTES, WINDOW_PACKETS},
 };
 
@@ -69,6 +70,14 @@ pub(crate) struct Outbox {
 struct InFlight {
     packets: usize,
     bytes: usize,
+    relayed: Option<Relayed>,
+}
+
+/// A chunk in flight, as it counts against the source of its writer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relayed {
+    pub(crate) source: SourceId,
+    pub(crate) weight: usize,
 }
 
 impl Outbox {
@@ -93,14 +102,19 @@ impl Outbox {
     }
 
     /// Notes that the transport was given something.
-    pub(crate) fn sent(&mut self, packets: usize, bytes: usize) {
-        self.in_flight.push_back(InFlight { packets, bytes });
+    pub(crate) fn sent(&mut self, packets: usize, bytes: usize, relayed: Option<Relayed>) {
+        self.in_flight.push_back(InFlight {
+            packets,
+            bytes,
+            relayed,
+        });
         self.in_flight_bytes += bytes;
         self.in_flight_packets += packets;
     }
 
-    /// Notes that the transport has written packets.
-    pub(crate) fn written(&mut self, mut packets: usize) {
+    /// Notes that the transport has written packets; what they relayed is no longer
+    /// in the star.
+    pub(crate) fn written(&mut self, mut packets: usize, account: &mut Account) {
         while packets > 0 {
             let Some(oldest) = self.in_flight.front_mut() else {
                 return;
@@ -111,9 +125,27 @@ impl Outbox {
             self.in_flight_packets -= done;
             if oldest.packets == 0 {
                 self.in_flight_bytes -= oldest.bytes;
+                if let Some(relayed) = oldest.relayed {
+                    account.subtract(relayed.source, relayed.weight);
+                }
                 self.in_flight.pop_front();
             }
         }
+    }
+
+    /// Notes that the transport is gone, with everything that it held.
+    pub(crate) fn dropped(&mut self, account: &mut Account) {
+        for in_flight in std::mem::take(&mut self.in_flight) {
+            if let Some(relayed) = in_flight.relayed {
+                account.subtract(relayed.source, relayed.weight);
+            }
+        }
+    }
+
+    /// Returns the chunks in flight by the source of their writer.
+    pub(crate) fn relayed_in_flight(&self) -> impl Iterator<Item = (SourceId, usize)> {
+        let relayed = self.in_flight.iter().filter_map(|each| each.relayed);
+        relayed.map(|relayed| (relayed.source, relayed.weight))
     }
 
     /// Returns whether a writer somewhere waits for this connection.

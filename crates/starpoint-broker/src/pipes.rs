@@ -153,6 +153,12 @@ impl Pipes {
         self.n_open
     }
 
+    /// Counts from scratch what [`Pipes::n_open`] has to be.
+    pub(crate) fn recount_open(&self) -> usize {
+        let is_open = |pipe: &&Pipe| matches!(pipe.phase, Phase::Open);
+        self.pipes.values().filter(is_open).count()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.pipes.is_empty()
     }

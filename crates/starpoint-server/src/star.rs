@@ -228,11 +228,17 @@ impl Star {
                 }
             }
         }
+        self.publish();
         if self.broker.is_empty()
             && let Some(drained) = self.drained.take()
         {
             let _ = drained.send(());
         }
+    }
+
+    /// Passes on what has changed in the broker's account of relayed bytes.
+    fn publish(&mut self) {
+        for (_source, _bytes) in self.broker.take_relayed_changes() {}
     }
 
     fn command(&mut self, command: Command) {

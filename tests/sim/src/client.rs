@@ -6,6 +6,7 @@ use std::{
 };
 
 use starpoint_broker::{AckId, Command, LinkId, quota};
+use starpoint_wire::ServerEvent;
 
 /// How fast a transport writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +59,19 @@ pub struct Client {
     pub is_closed: bool,
     /// Calls that were read before it was paused.
     pub late_calls: usize,
-    held: VecDeque<(usize, usize)>,
+    held: VecDeque<Held>,
     held_packets: usize,
     held_bytes: usize,
     written_partly: usize,
+}
+
+/// A packet or chunk that the transport has not written.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    packets: usize,
+    bytes: usize,
+    /// What it counts for against its writer, if it is a chunk.
+    relayed: usize,
 }
 
 impl Client {
@@ -95,7 +105,12 @@ impl Client {
         let has_room =
             self.held_bytes < quota::WINDOW_BYTES && self.held_packets < quota::WINDOW_PACKETS;
         assert!(has_room, "beyond the window: {command:?}");
-        self.held.push_back((packets, bytes));
+        let relayed = relayed(command);
+        self.held.push_back(Held {
+            packets,
+            bytes,
+            relayed,
+        });
         self.held_packets += packets;
         self.held_bytes += bytes;
     }
@@ -108,9 +123,9 @@ impl Client {
             Pace::Stopped => 0,
         };
         let (mut packets, mut bytes) = (0, 0);
-        for (more_packets, more_bytes) in self.held.drain(..count) {
-            packets += more_packets;
-            bytes += more_bytes;
+        for held in self.held.drain(..count) {
+            packets += held.packets;
+            bytes += held.bytes;
         }
         self.held_packets -= packets;
         self.held_bytes -= bytes;
@@ -120,12 +135,17 @@ impl Client {
 
     /// Writes a part of the oldest chunk only; returns the bytes.
     pub fn write_partly(&mut self) -> Option<usize> {
-        let (_, bytes) = *self.held.front()?;
+        let bytes = self.held.front()?.bytes;
         if self.pace == Pace::Stopped || self.written_partly > 0 {
             return None;
         }
         self.written_partly = bytes / 2;
         Some(self.written_partly)
+    }
+
+    /// Returns what the chunks count for that it was given and has not written.
+    pub fn relayed_in_flight(&self) -> usize {
+        self.held.iter().map(|held| held.relayed).sum()
     }
 
     /// Returns whether everything that it was given is written at once.
@@ -136,6 +156,26 @@ impl Client {
     /// Returns whether the transport has nothing to write.
     pub fn is_written(&self) -> bool {
         self.held.is_empty()
+    }
+}
+
+fn relayed(command: &Command) -> usize {
+    match command {
+        Command::Emit {
+            event: ServerEvent::StreamQueue(_, chunk),
+            ..
+        } => chunk.len() + quota::CHUNK_OVERHEAD_BYTES,
+        Command::Emit { .. }
+        | Command::Reply { .. }
+        | Command::Ask { .. }
+        | Command::StarReply { .. }
+        | Command::StarEmit { .. }
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Close { .. }
+        | Command::OpenPipe { .. }
+        | Command::DropPipe { .. }
+        | Command::CutPipe { .. } => 0,
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Output, SourceId, quota,
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Output, quota,
 };
 use starpoint_wire::{
     ClientCall, Refusal, ServerEvent,
@@ -31,7 +31,7 @@ use starpoint_wire::{
     },
 };
 
-use crate::{client::Pace, names::Identity};
+use crate::{client::Pace, names::Identity, world::source_of};
 use member::{Call, Told};
 
 /// The star's time of day; nobody looks at it.
@@ -170,7 +170,7 @@ impl NativeWorld {
         let member = Member::new(identity, peer, namespaces, pace, self.now);
         self.members.insert(conn, member);
         self.broker
-            .connected_native(conn, SourceId(conn.0), UNIX_NOW, self.now);
+            .connected_native(conn, source_of(conn), UNIX_NOW, self.now);
         self.settle();
         conn
     }
@@ -478,6 +478,7 @@ impl NativeWorld {
         self.advance(Duration::from_secs(3600));
         assert_eq!(self.counters().presence_batches, n_batches, "an idle star");
         assert_eq!(self.wake_at, None, "a deadline of nobody");
+        assert_eq!(self.broker.kept(), self.broker.recounted());
         assert!(n_views > 0, "nobody is left to be checked");
     }
 

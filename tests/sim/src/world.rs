@@ -27,6 +27,11 @@ pub(crate) fn star_id() -> libp2p_identity::PeerId {
     keypair.expect("32 bytes are a key").public().to_peer_id()
 }
 
+/// Returns where a connection comes from: some come from the same place.
+pub(crate) fn source_of(conn: ConnId) -> SourceId {
+    SourceId(conn.0 / 3)
+}
+
 /// What a world is like.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -55,6 +60,8 @@ pub struct World {
     pub(crate) last_dial: u64,
     broker: Broker<StdRng>,
     wake_at: Option<Instant>,
+    /// Relayed bytes by source, as the broker tells of them.
+    relayed: BTreeMap<SourceId, usize>,
     last_conn: u64,
     last_ack: i64,
     /// Who has to be told of the loss of an address.
@@ -82,6 +89,7 @@ impl World {
             last_dial: 0,
             broker: Broker::new(config, StdRng::seed_from_u64(seed ^ 0x5eed)),
             wake_at: None,
+            relayed: BTreeMap::new(),
             last_conn: 0,
             last_ack: 0,
             evicted: Vec::new(),
@@ -119,7 +127,7 @@ impl World {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
         self.clients.insert(conn, client);
-        self.broker.connected(conn, SourceId(conn.0), self.now);
+        self.broker.connected(conn, source_of(conn), self.now);
         self.settle();
         conn
     }
@@ -221,6 +229,8 @@ impl World {
                 }
             }
         }
+        self.relayed.extend(self.broker.take_relayed_changes());
+        self.relayed.retain(|_, bytes| *bytes > 0);
         let told = |conn: &ConnId| self.clients.get(conn).is_some_and(Client::is_prompt);
         let untold = self.evicted.iter().find(|(conn, _)| told(conn));
         assert_eq!(untold, None, "not told of a takeover");
@@ -238,7 +248,11 @@ impl World {
         assert_eq!(gauges.peers, self.model.registered.len());
         let paused = self.clients.values().filter(|client| client.is_paused);
         assert_eq!(gauges.paused, paused.count());
-        let waiting = self.model.waiting_bytes();
+        let kept = self.broker.kept();
+        assert_eq!(kept, self.broker.recounted());
+        assert_eq!(kept.relayed, self.relayed);
+        let in_flight = self.clients.values().map(Client::relayed_in_flight);
+        let waiting = self.model.waiting_bytes() + in_flight.sum::<usize>();
         if self.is_vague() {
             assert!(
                 gauges.bytes_queued <= waiting,

@@ -108,9 +108,14 @@ impl<R: CryptoRng> Broker<R> {
         ack: AckId,
         now: Instant,
     ) {
+        let source = |conn| self.conns.get(&conn).map(|c| c.source);
+        let (Some(of_dialer), Some(of_callee)) = (source(conn), source(callee)) else {
+            return;
+        };
         self.last_link += 1;
         let id = LinkId(self.last_link);
-        let link = Link::new(dial_id.clone(), conn, callee, ack);
+        let link = Link::new(dial_id.clone(), (conn, of_dialer), (callee, of_callee), ack);
+        self.streams += link.n_streams();
         let stream = link.stream(Direction::Dialer);
         self.links.insert(id, link);
         for side in [conn, callee] {

@@ -12,7 +12,7 @@ use crate::{
     deadline::Deadline,
     id::{ConnId, LinkId},
     link::Item,
-    outbox::{Control, Next},
+    outbox::{Control, Next, Relayed},
     quota,
 };
 
@@ -91,7 +91,7 @@ impl<R: CryptoRng> Broker<R> {
             Control::StarReply(ack, reply) => Command::StarReply { conn, ack, reply },
             Control::StarEvent(event) => Command::StarEmit { conn, event },
         };
-        self.push_sent(conn, 1, bytes, command);
+        self.push_sent(conn, 1, bytes, None, command);
     }
 
     fn send_item(&mut self, conn: ConnId, id: LinkId, direction: Direction) {
@@ -99,6 +99,7 @@ impl<R: CryptoRng> Broker<R> {
             return;
         };
         let stream = link.stream(direction);
+        let source = link.writer_source(direction);
         let half = link.half_mut(direction);
         half.is_ready = false;
         let Some((item, weight)) = half.pop() else {
@@ -106,26 +107,37 @@ impl<R: CryptoRng> Broker<R> {
         };
         let has_more = half.has_item();
         half.is_ready = has_more;
-        let event = match item {
+        let (event, relayed) = match item {
             Item::Chunk(chunk) => {
                 self.counters.bytes_relayed += chunk.len() as u64;
-                ServerEvent::StreamQueue(stream, chunk)
+                let event = ServerEvent::StreamQueue(stream, chunk);
+                (event, Some(Relayed { source, weight }))
             }
-            Item::End(end) => ServerEvent::StreamError(stream, end),
+            Item::End(end) => {
+                self.streams -= 1;
+                (ServerEvent::StreamError(stream, end), None)
+            }
         };
         if has_more && let Some(connection) = self.conns.get_mut(&conn) {
             connection.outbox.ready.push_back((id, direction));
         }
         self.unqueue(conn, weight);
         let (packets, bytes) = (event.packets(), event.weight());
-        self.push_sent(conn, packets, bytes, Command::Emit { conn, event });
+        self.push_sent(conn, packets, bytes, relayed, Command::Emit { conn, event });
         self.relieve_stream(id, direction);
         self.remove_if_done(id);
     }
 
-    fn push_sent(&mut self, conn: ConnId, packets: usize, bytes: usize, command: Command) {
+    fn push_sent(
+        &mut self,
+        conn: ConnId,
+        packets: usize,
+        bytes: usize,
+        relayed: Option<Relayed>,
+        command: Command,
+    ) {
         if let Some(connection) = self.conns.get_mut(&conn) {
-            connection.outbox.sent(packets, bytes);
+            connection.outbox.sent(packets, bytes, relayed);
         }
         self.commands.push_back(command);
     }

@@ -50,7 +50,9 @@ impl<R: CryptoRng> Broker<R> {
         }
         let reader = link.reader(direction);
         let weight = link.half_mut(direction).push(payload, now);
+        let source = link.writer_source(direction);
         self.queued_bytes += weight;
+        self.account.add(source, weight);
         if let Some(connection) = self.conns.get_mut(&reader) {
             connection.outbox.queued_bytes += weight;
         }
@@ -130,10 +132,11 @@ impl<R: CryptoRng> Broker<R> {
         if link.half(direction).is_done() {
             return;
         }
-        let reader = link.reader(direction);
+        let (reader, source) = (link.reader(direction), link.writer_source(direction));
         let end = StreamEnd::Error(cut.text().into());
         let discarded = link.half_mut(direction).cut(end);
         *self.counters.cuts.entry(cut).or_default() += 1;
+        self.account.subtract(source, discarded);
         self.unqueue(reader, discarded);
         self.release_stream(id, direction);
         self.deliver_end(id, direction, now);
@@ -174,8 +177,10 @@ impl<R: CryptoRng> Broker<R> {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        let reader = link.reader(direction);
+        let (reader, source) = (link.reader(direction), link.writer_source(direction));
+        self.streams -= usize::from(!link.half(direction).is_done());
         let discarded = link.half_mut(direction).finish();
+        self.account.subtract(source, discarded);
         self.unqueue(reader, discarded);
         self.release_stream(id, direction);
         self.remove_if_done(id);
@@ -195,8 +200,11 @@ impl<R: CryptoRng> Broker<R> {
         let Some(mut link) = self.links.remove(&id) else {
             return;
         };
+        self.streams -= link.n_streams();
         for direction in BOTH {
             let discarded = link.half_mut(direction).finish();
+            self.account
+                .subtract(link.writer_source(direction), discarded);
             self.unqueue(link.reader(direction), discarded);
         }
         for side in [link.dialer, link.listener] {

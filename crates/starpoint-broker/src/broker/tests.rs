@@ -1,5 +1,6 @@
 //! What comes in, and exactly what goes out. No socket, no sleep: time is a number.
 
+mod account;
 mod calls;
 mod dial;
 mod flow;
@@ -113,10 +114,15 @@ impl Star {
         }
     }
 
+    /// A connection from a source of its own.
     fn conn(&mut self) -> ConnId {
+        self.conn_from(1_000 + self.last_conn)
+    }
+
+    fn conn_from(&mut self, source: u64) -> ConnId {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
-        self.broker.connected(conn, SourceId(1), self.now);
+        self.broker.connected(conn, SourceId(source), self.now);
         conn
     }
 
@@ -190,6 +196,11 @@ impl Star {
         self.tell(to.0, accept(id, DIALER));
         self.answer(link, CalleeAnswer::Accepted);
         self.tell(from.0, accept(id, LISTENER));
+    }
+
+    /// Bytes of chunks that wait in the broker: what the marks are about.
+    fn waiting_bytes(&self) -> usize {
+        self.broker.queued_bytes
     }
 
     fn disconnect(&mut self, conn: ConnId) -> Vec<Command> {
@@ -279,6 +290,15 @@ impl Star {
 
     fn gauges(&self) -> Gauges {
         self.broker.gauges()
+    }
+}
+
+impl Drop for Star {
+    /// Whatever a test did: what the broker has counted is what is there.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.broker.kept(), self.broker.recounted());
+        }
     }
 }
 

@@ -204,7 +204,7 @@ impl StarCollector {
             ("starpoint_pipes_open", "Open pipes", gauges.pipes),
             (
                 "starpoint_queued_bytes",
-                "Bytes that wait for a reader",
+                "Bytes of chunks that wait for a reader or are being written to it",
                 gauges.bytes_queued,
             ),
             (

@@ -76,15 +76,15 @@ fn r_flow_2_a_stream_above_its_mark_pauses_its_writer_until_it_is_low() {
     let (mut star, a, b) = pair();
     star.stop_reading(b);
     fill(&mut star, a, "d");
-    let high = star.gauges().bytes_queued;
+    let high = star.waiting_bytes();
     assert!(high > quota::STREAM_HIGH_BYTES);
     assert!(high <= quota::STREAM_HIGH_BYTES + CHUNK + quota::CHUNK_OVERHEAD_BYTES);
     assert_eq!(star.gauges().paused, 1);
     while star.paused.contains(&a) {
-        assert!(star.gauges().bytes_queued >= quota::STREAM_LOW_BYTES);
+        assert!(star.waiting_bytes() >= quota::STREAM_LOW_BYTES);
         star.read_one(b);
     }
-    assert!(star.gauges().bytes_queued < quota::STREAM_LOW_BYTES);
+    assert!(star.waiting_bytes() < quota::STREAM_LOW_BYTES);
     assert_eq!(star.gauges().paused, 0);
     assert_eq!(star.broker.counters().pauses, 1);
 }
@@ -121,9 +121,9 @@ fn r_flow_2_a_destination_above_its_mark_pauses_whoever_writes_to_it() {
             star.tell(*conn, queue(&peer.to_string(), DIALER, chunk()));
         }
     }
-    assert!(star.gauges().bytes_queued > quota::DESTINATION_HIGH_BYTES);
+    assert!(star.waiting_bytes() > quota::DESTINATION_HIGH_BYTES);
     assert_eq!(star.gauges().paused, writers.len());
-    while star.gauges().bytes_queued >= quota::DESTINATION_LOW_BYTES {
+    while star.waiting_bytes() >= quota::DESTINATION_LOW_BYTES {
         assert_eq!(star.gauges().paused, writers.len());
         star.read_one(reader);
     }
@@ -138,13 +138,13 @@ fn r_flow_2_a_reader_that_leaves_frees_its_writers() {
     for _ in 0..80 {
         star.tell(a, queue("d", DIALER, chunk()));
     }
-    assert!(star.gauges().bytes_queued > quota::DESTINATION_HIGH_BYTES);
+    assert!(star.waiting_bytes() > quota::DESTINATION_HIGH_BYTES);
     let commands = star.disconnect(b);
     assert!(
         commands.contains(&Command::Resume { conn: a }),
         "{commands:?}"
     );
-    assert_eq!((star.gauges().paused, star.gauges().bytes_queued), (0, 0));
+    assert_eq!((star.gauges().paused, star.waiting_bytes()), (0, 0));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn r_flow_4_a_reader_that_stops_loses_its_streams_and_nobody_else_does() {
         Some(StreamEnd::Error(Cut::ReaderStalled.text().into()))
     );
     assert!(commands.contains(&Command::Resume { conn: a }));
-    assert_eq!(star.gauges().bytes_queued, 0);
+    assert_eq!(star.waiting_bytes(), 0);
     let commands = star.tell(a, queue("c", DIALER, "on"));
     assert_eq!(commands, [chunk_event(c, "c", DIALER, "on")]);
 
@@ -268,7 +268,7 @@ fn r_flow_4_a_reader_that_never_accepts_is_a_reader_that_stops() {
         star.advance(SECOND);
     }
     assert_eq!(star.gauges().paused, 0);
-    assert_eq!(star.gauges().bytes_queued, 0);
+    assert_eq!(star.waiting_bytes(), 0);
     let commands = star.tell(b, accept("d", DIALER));
     assert_eq!(commands, [cut_event(b, "d", DIALER, Cut::ReaderStalled)]);
 }
@@ -293,7 +293,7 @@ fn r_flow_4_many_short_streams_that_nobody_accepts_hold_nobody_for_ever() {
         star.advance(SECOND);
     }
     assert!(!star.paused.contains(&a));
-    assert_eq!(star.gauges().bytes_queued, 0);
+    assert_eq!(star.waiting_bytes(), 0);
     let commands = star.tell(c, queue("e", DIALER, "on"));
     assert_eq!(
         commands,
@@ -306,7 +306,7 @@ fn r_flow_4_many_short_streams_that_nobody_accepts_hold_nobody_for_ever() {
 /// marks of its stream and destination.
 fn crowded(star: &mut Star) -> usize {
     let mut hosts = 0;
-    while star.gauges().bytes_queued <= quota::TOTAL_HIGH_BYTES {
+    while star.waiting_bytes() <= quota::TOTAL_HIGH_BYTES {
         let (writer, reader) = (star.conn(), star.conn());
         let (from, to) = (anonymous(hosts), anonymous(hosts + 1));
         star.ask(writer, join(&from, ""));
@@ -336,9 +336,9 @@ fn r_flow_5_above_the_total_only_writers_to_busy_destinations_are_paused() {
     star.stop_reading(b);
     while !star.paused.contains(&a) {
         star.tell(a, queue("d", DIALER, chunk()));
-        assert!(star.gauges().bytes_queued < quota::TOTAL_HIGH_BYTES + 100 * CHUNK);
+        assert!(star.waiting_bytes() < quota::TOTAL_HIGH_BYTES + 100 * CHUNK);
     }
-    assert!(star.gauges().bytes_queued <= quota::TOTAL_HIGH_BYTES + 3 * CHUNK);
+    assert!(star.waiting_bytes() <= quota::TOTAL_HIGH_BYTES + 3 * CHUNK);
     let commands = star.read_on(b);
     assert!(
         commands.contains(&Command::Resume { conn: a }),
@@ -358,7 +358,7 @@ fn r_flow_5_those_that_take_nothing_make_room_for_the_others() {
         star.broker.written(b, 0, quota::STALL_MIN_BYTES, star.now);
         star.advance(SECOND);
     }
-    assert!(star.gauges().bytes_queued < quota::TOTAL_LOW_BYTES);
+    assert!(star.waiting_bytes() < quota::TOTAL_LOW_BYTES);
     assert!(star.paused.is_empty());
     let cuts = star.broker.counters().cuts[&Cut::ReaderStalled];
     assert!(cuts < 2 * pairs as u64, "no more than it takes");

@@ -126,7 +126,7 @@ fn r_stop_3_a_cut_closes_those_that_do_not_read_as_well() {
         commands.contains(&close(a)) && commands.contains(&close(b)),
         "{commands:?}"
     );
-    assert_eq!(star.gauges().bytes_queued, 0);
+    assert_eq!(star.waiting_bytes(), 0);
     assert_eq!(star.read_on(b), [], "nothing is sent behind a close");
     star.disconnect(a);
     star.disconnect(b);

@@ -1,0 +1,61 @@
+//! What the incremental numbers of a broker have to be, counted from scratch.
+
+use std::collections::BTreeMap;
+
+use rand_core::CryptoRng;
+use starpoint_wire::Direction;
+
+use super::Broker;
+use crate::{counters::Gauges, id::SourceId, link::Link};
+
+/// Everything that is counted twice: by walking, and as it was kept.
+///
+/// Two of them that are equal prove that nothing was forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// The gauges.
+    pub gauges: Gauges,
+    /// Relayed bytes by the source of their writer, sources without any left out.
+    pub relayed: BTreeMap<SourceId, usize>,
+}
+
+impl<R: CryptoRng> Broker<R> {
+    /// Returns what the broker keeps up to date.
+    pub fn kept(&self) -> Audit {
+        Audit {
+            gauges: self.gauges(),
+            relayed: self.account.by_source().clone(),
+        }
+    }
+
+    /// Counts the same from scratch. Walks everything: for tests.
+    pub fn recounted(&self) -> Audit {
+        let mut relayed = BTreeMap::new();
+        for link in self.links.values() {
+            for direction in [Direction::Dialer, Direction::Listener] {
+                let waiting = link.half(direction).recount();
+                *relayed.entry(link.writer_source(direction)).or_default() += waiting;
+            }
+        }
+        for connection in self.conns.values() {
+            for (source, bytes) in connection.outbox.relayed_in_flight() {
+                *relayed.entry(source).or_default() += bytes;
+            }
+        }
+        relayed.retain(|_, bytes| *bytes > 0);
+        let gauges = Gauges {
+            connections: self.conns.len(),
+            peers: self.directory.len(),
+            links: self.links.len(),
+            streams: self.links.values().map(Link::n_streams).sum(),
+            pipes: self.pipes.recount_open(),
+            bytes_queued: relayed.values().sum(),
+            paused: self
+                .conns
+                .values()
+                .filter(|connection| !connection.pauses.is_empty())
+                .count(),
+        };
+        Audit { gauges, relayed }
+    }
+}
