@@ -6,6 +6,7 @@
 //!                                                               socket:  CONNECT, data
 //! ```
 
+mod slots;
 mod socket;
 mod stream;
 mod task;
@@ -168,6 +169,8 @@ pub enum Standing {
     Here,
     /// It is in, and cannot be reached now.
     Away,
+    /// It was [dropped](Host::drop_client): no code lets it in.
+    Banned,
 }
 
 /// A running host. When it is dropped, every socket is reset and every client
@@ -237,7 +240,7 @@ impl Host {
             .await
     }
 
-    /// Returns the clients, and how they stand.
+    /// Returns the clients and the banned peers, and how they stand.
     ///
     /// # Errors
     ///
@@ -246,14 +249,27 @@ impl Host {
         self.ask(Command::Clients).await
     }
 
-    /// Ends the session of a client and resets its sockets; returns whether there
-    /// was one.
+    /// Bans a peer: its session ends, its sockets are reset, and no code lets it in
+    /// until [`unban`](Self::unban) or the end of this host. Returns whether it was
+    /// in or waited. A ban is by id, and whoever makes a new key has a new id.
+    ///
+    /// 4 096 banned peers are remembered; then the oldest is forgotten.
     ///
     /// # Errors
     ///
     /// [`Stopped`].
     pub async fn drop_client(&self, client: PeerId) -> Result<bool, Stopped> {
         self.ask(|done| Command::DropClient(client, done)).await
+    }
+
+    /// Lifts a ban; returns whether there was one. The peer has to join again, as
+    /// anybody.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn unban(&self, peer: PeerId) -> Result<bool, Stopped> {
+        self.ask(|done| Command::Unban(peer, done)).await
     }
 
     /// Tells every client that the session is over, resets every socket and ends,

@@ -58,11 +58,14 @@ pub enum Refusal {
     /// The host stops. Its session is over.
     #[error("host has stopped")]
     Stopped = 18,
+    /// The host has banned this peer: it was dropped before, or never wanted.
+    #[error("host has banned this peer")]
+    Banned = 19,
 }
 
 impl Refusal {
     /// Every refusal there is, in the order of its number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Malformed,
         Self::UnknownCode,
         Self::UsedCode,
@@ -81,6 +84,7 @@ impl Refusal {
         Self::Busy,
         Self::Dropped,
         Self::Stopped,
+        Self::Banned,
     ];
 
     /// Returns its number on the wire.
@@ -99,12 +103,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r_tunnel_5_refusals_are_the_numbers_from_1_to_18() {
+    fn r_tunnel_5_refusals_are_the_numbers_from_1_to_19() {
         for (refusal, number) in Refusal::ALL.into_iter().zip(1..) {
             assert_eq!(refusal.number(), number);
             assert_eq!(Refusal::from_number(number), Some(refusal));
         }
-        for number in [0, 19, 255] {
+        for number in [0, 20, 255] {
             assert_eq!(Refusal::from_number(number), None);
         }
     }

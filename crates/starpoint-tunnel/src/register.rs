@@ -8,6 +8,9 @@
 //!     └──────────────────────────────────────────  away ─────┘
 //!              leave, drop, away for too long
 //! ```
+//!
+//! A peer that is dropped is banned: none of this is open to it until that is
+//! lifted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,6 +36,9 @@ const MAX_FAILURES: u32 = 5;
 const LOCKOUT: Duration = Duration::from_secs(60);
 /// Peers whose wrong attempts are remembered; the oldest is forgotten first.
 const MAX_FAILED_PEERS: usize = 1_024;
+
+/// Peers that are banned; the one that was banned first is forgotten first.
+const MAX_BANNED: usize = 4_096;
 
 /// No time that can be set is longer: some clocks do not reach further.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3_600);
@@ -130,6 +136,9 @@ pub(crate) struct Register {
     waiting: BTreeMap<PeerId, Waiting>,
     members: BTreeMap<PeerId, Member>,
     failures: BTreeMap<PeerId, Failures>,
+    /// Banned peers, and how many were banned before each.
+    banned: BTreeMap<PeerId, u64>,
+    n_bans: u64,
     replaced: Vec<PeerId>,
     has_accepted: bool,
 }
@@ -142,6 +151,8 @@ impl Register {
             waiting: BTreeMap::new(),
             members: BTreeMap::new(),
             failures: BTreeMap::new(),
+            banned: BTreeMap::new(),
+            n_bans: 0,
             replaced: Vec::new(),
             has_accepted: false,
         }
@@ -179,6 +190,10 @@ impl Register {
         proof: &Proof,
         now: Instant,
     ) -> Result<Joined, Refusal> {
+        // Before anything that it shows: a banned peer does not even guess.
+        if self.banned.contains_key(&peer) {
+            return Err(Refusal::Banned);
+        }
         let own_id = self.rules.own_id;
         if let Some(member) = self.members.get_mut(&peer)
             && member.secret.verifies(proof, &peer, &own_id)
@@ -315,6 +330,32 @@ impl Register {
             let until = now + self.rules.resume_within.min(MAX_TIME);
             member.presence = Presence::Away { until };
         }
+    }
+
+    /// Keeps a peer out from now on, and ends its session; returns whether it had
+    /// one or waited.
+    pub(crate) fn ban(&mut self, peer: PeerId) -> bool {
+        let is_new = !self.banned.contains_key(&peer);
+        if is_new && self.banned.len() >= MAX_BANNED {
+            let first = self.banned.iter().min_by_key(|(_, number)| **number);
+            if let Some(first) = first.map(|(peer, _)| *peer) {
+                self.banned.remove(&first);
+            }
+        }
+        self.n_bans += 1;
+        self.banned.entry(peer).or_insert(self.n_bans);
+        let waited = self.waiting.contains_key(&peer);
+        self.remove(peer) || waited
+    }
+
+    /// Lifts a ban; returns whether there was one.
+    pub(crate) fn unban(&mut self, peer: PeerId) -> bool {
+        self.banned.remove(&peer).is_some()
+    }
+
+    /// Returns the peers that are banned.
+    pub(crate) fn banned(&self) -> impl Iterator<Item = PeerId> {
+        self.banned.keys().copied()
     }
 
     /// Ends the session of a client; returns whether there was one.

@@ -1,8 +1,7 @@
 //! `starpoint expose`: offers services to clients that are let in.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    io::IsTerminal as _,
+    collections::{BTreeMap, BTreeSet},
     num::NonZero,
     sync::Arc,
     time::Duration,
@@ -18,15 +17,18 @@ use starpoint_tunnel::{
 };
 
 use super::{
+    approvals::Approvals,
     args::{OutputArgs, PassingKeyArgs, StarArgs, TrustArgs},
     prompt::Prompt,
     report::{Reporter, one_line},
     setup,
-    stars::{FirstAttempts, warn},
+    stars::FirstAttempts,
     status::{Path, Status, counted},
     tunnel::{MAX_SOCKETS, MAX_STREAMS, TunnelReport, reporter},
 };
 use crate::{error::Failure, exit::Exit, signals::Signals};
+
+mod commands;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -41,15 +43,21 @@ Examples:
   Two services for up to three clients, without a prompt:
     starpoint expose web=127.0.0.1:8080 nas=192.168.1.5:445 --max-clients 3 --accept-all --star ...
 
-Commands, one a line on stdin, unless --accept-all:
-  y, n          let the client in that waits the longest, or decline
-  list          tell who is there
-  drop <peer>   end the session of a client; the last letters of its id will do
-  code          print another code
+Commands, one a line on stdin:
+  y, n                  let the client in that has asked, or decline
+  y <peer>, n <peer>    the same for this client, by its id or at least 4 characters of the end of it;
+                        needed once more than one has asked: a plain answer then counts for nobody
+  list                  tell who is there, who waits and who is banned
+  drop <peer>           end the session of a client, and ban its id until `expose` ends
+  unban <peer>          lift that
+  code                  print another code
+
+When stdin ends, the tunnel goes on, and whoever would have been asked about is declined.
 
 Output:
   The code goes to stdout, and what happens to stderr. With --json, both go to stdout as objects
-  with `event`, and `code`, `expires_in_s`, `client`, `target`, `star`, `reason` as they apply.
+  with `event`, and `code`, `expires_in_s`, `client`, `target`, `star`, `reason` as they apply. A
+  program that reads `asked` answers with `y` or `n` and the whole id in `client`.
 
 Exit codes:
   0   stopped by a signal
@@ -201,11 +209,12 @@ pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
             host_events,
             attempts: FirstAttempts::of(&args.stars.star),
             live: Vec::new(),
-            asked: VecDeque::new(),
+            asked: BTreeSet::new(),
+            approvals: Approvals::default(),
             here: BTreeMap::new(),
             paths: BTreeMap::new(),
             status: Status::new(args.output.json, traffic),
-            decider: Decider::of(&args),
+            decider: Decider::Stdin(Prompt::stdin()),
             reporter: reporter(args.output.json),
             args,
         };
@@ -217,26 +226,16 @@ pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
 enum Decider {
     /// Whoever writes to stdin.
     Stdin(Prompt),
-    /// Stdin has ended, and some are let in by themselves: others are declined.
+    /// Stdin has ended: clients that would be asked about are declined.
     Nobody,
-    /// All are let in.
-    NotNeeded,
 }
 
 impl Decider {
-    fn of(args: &RawArgs) -> Self {
-        if args.accept_all {
-            Self::NotNeeded
-        } else {
-            Self::Stdin(Prompt::stdin())
-        }
-    }
-
     /// Waits for a line; `None` when there are no more.
     async fn line(&mut self) -> Option<String> {
         match self {
             Self::Stdin(prompt) => prompt.line().await,
-            Self::Nobody | Self::NotNeeded => std::future::pending().await,
+            Self::Nobody => std::future::pending().await,
         }
     }
 }
@@ -248,7 +247,9 @@ struct Exposer {
     host_events: HostEvents,
     attempts: FirstAttempts,
     live: Vec<Multiaddr>,
-    asked: VecDeque<PeerId>,
+    /// Clients with a prompt that nobody has answered.
+    asked: BTreeSet<PeerId>,
+    approvals: Approvals,
     here: BTreeMap<PeerId, Standing>,
     /// How each peer is connected.
     paths: BTreeMap<PeerId, Path>,
@@ -360,11 +361,14 @@ impl Exposer {
                 if matches!(self.decider, Decider::Nobody) {
                     return self.decide(client, Decision::Decline).await;
                 }
-                self.asked.push_back(client);
-                let client = client.to_string();
-                TunnelReport::Asked { client }
+                self.asked.insert(client);
+                TunnelReport::Asked {
+                    form: self.approvals.prompt(client),
+                    client: client.to_string(),
+                }
             }
             HostEvent::Joined { client } => {
+                self.asked.remove(&client);
                 self.here.insert(client, Standing::Here);
                 let path = self.path_of(client);
                 let client = client.to_string();
@@ -382,13 +386,14 @@ impl Exposer {
                 TunnelReport::Resumed { client, path }
             }
             HostEvent::Left { client } => {
-                self.asked.retain(|asked| *asked != client);
+                self.asked.remove(&client);
                 self.here.remove(&client);
                 let client = client.to_string();
-                TunnelReport::Left { client }
+                self.tell_report(&TunnelReport::Left { client })?;
+                return self.check_purpose();
             }
             HostEvent::Refused { client, refusal } => {
-                self.asked.retain(|asked| *asked != client);
+                self.asked.remove(&client);
                 TunnelReport::Refused {
                     client: client.to_string(),
                     reason: one_line(&refusal),
@@ -446,87 +451,5 @@ impl Exposer {
     async fn decide(&self, client: PeerId, decision: Decision) -> Result<(), Failure> {
         let decided = self.host.decide(client, decision).await;
         decided.map(drop).map_err(Failure::internal)
-    }
-
-    async fn obey(&mut self, line: &str) -> Result<(), Failure> {
-        self.status.clear();
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        match word {
-            "" => Ok(()),
-            "y" | "yes" => self.settle(Decision::Accept).await,
-            "n" | "no" => self.settle(Decision::Decline).await,
-            "list" => self.list().await,
-            "code" => self.print_code().await,
-            "drop" if !rest.is_empty() => self.drop_clients(rest.trim()).await,
-            _ => {
-                warn("commands are y, n, list, drop <peer> and code");
-                Ok(())
-            }
-        }
-    }
-
-    async fn settle(&mut self, decision: Decision) -> Result<(), Failure> {
-        match self.asked.pop_front() {
-            Some(client) => self.decide(client, decision).await,
-            None => {
-                warn("nobody waits");
-                Ok(())
-            }
-        }
-    }
-
-    async fn list(&mut self) -> Result<(), Failure> {
-        for (client, standing) in self.host.clients().await.map_err(Failure::internal)? {
-            self.tell_report(&TunnelReport::Client {
-                client: client.to_string(),
-                standing: match standing {
-                    Standing::Waiting => "waiting",
-                    Standing::Here => "here",
-                    Standing::Away => "away",
-                },
-            })?;
-        }
-        Ok(())
-    }
-
-    async fn drop_clients(&self, id_end: &str) -> Result<(), Failure> {
-        let clients = self.host.clients().await.map_err(Failure::internal)?;
-        let is_meant = |client: &PeerId| client.to_string().ends_with(id_end);
-        let meant: Vec<_> = clients.iter().map(|(c, _)| *c).filter(is_meant).collect();
-        match meant.as_slice() {
-            [client] => {
-                let dropped = self.host.drop_client(*client).await;
-                dropped.map(drop).map_err(Failure::internal)
-            }
-            [] => {
-                warn("no such client");
-                Ok(())
-            }
-            _ => {
-                warn("several clients have such an id");
-                Ok(())
-            }
-        }
-    }
-
-    /// Stdin has ended.
-    async fn nobody_decides(&mut self) -> Result<(), Failure> {
-        if self.args.allow.is_empty() && !self.args.accept_first {
-            let what = if std::io::stdin().is_terminal() {
-                "the terminal has ended"
-            } else {
-                "stdin has ended"
-            };
-            return Err(Failure::message(
-                Exit::USAGE,
-                format!("nobody can let clients in: {what}"),
-                "run it in a terminal, or pass --allow <peer>, --accept-first or --accept-all",
-            ));
-        }
-        self.decider = Decider::Nobody;
-        for client in std::mem::take(&mut self.asked) {
-            self.decide(client, Decision::Decline).await?;
-        }
-        Ok(())
     }
 }

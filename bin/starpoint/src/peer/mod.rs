@@ -1,5 +1,6 @@
 //! The commands of a peer: `id`, `peers`, `ping`, `listen`, `connect`, `expose` and `open`.
 
+mod approvals;
 mod args;
 mod failure;
 mod pipe;

@@ -304,7 +304,7 @@ impl Opener {
         events: &mut ClientEvents,
     ) -> Result<Exit, Failure> {
         // With `-`, the lines behind the code.
-        let mut prompt = Prompt::stdin_in_foreground();
+        let mut prompt = Prompt::stdin();
         loop {
             tokio::select! {
                 changed = state.changed() => {

@@ -7,7 +7,10 @@ use starpoint_tunnel::{
     ConnectError, JoinError, Refusal, client::Ended, code::CodeError, target::TargetError,
 };
 
-use super::report::{Reporter, one_line};
+use super::{
+    approvals::Form,
+    report::{Reporter, one_line},
+};
 use crate::{error::Failure, exit::Exit};
 
 /// Streams in one connection: one for each socket, and those that come to an end.
@@ -33,7 +36,11 @@ pub(super) enum TunnelReport {
     /// Host: nobody is there.
     WaitingForClient,
     /// Host: somebody wants in.
-    Asked { client: String },
+    Asked {
+        client: String,
+        #[serde(skip)]
+        form: Form,
+    },
     /// Host: somebody is in.
     Joined {
         client: String,
@@ -106,7 +113,12 @@ impl fmt::Display for TunnelReport {
         match self {
             Self::Code { code, .. } => f.write_str(code),
             Self::WaitingForClient => f.write_str("waiting for a client…"),
-            Self::Asked { client } => write!(f, "{client} wants to join: accept? [y/n]"),
+            Self::Asked { client, form } => match form {
+                Form::Plain => write!(f, "{client} wants to join: accept? [y/n]"),
+                Form::Named(end) => {
+                    write!(f, "{client} wants to join: accept? [y {end}/n {end}]")
+                }
+            },
             Self::Joined { client, path } => write!(f, "joined {client}{}", Aside(*path)),
             Self::Lost { client } => write!(f, "lost {client}, it may come back"),
             Self::Resumed { client, path } => write!(f, "resumed {client}{}", Aside(*path)),
@@ -224,6 +236,10 @@ pub(super) fn refused(refusal: Refusal) -> Failure {
             "ask the host to let you in, and for a new code",
         ),
         Refusal::NoDecision => (Exit::DECLINED, "ask the host to look, and try again"),
+        Refusal::Banned => (
+            Exit::DECLINED,
+            "only the host can lift that, with `unban` at its prompt",
+        ),
         Refusal::Dropped | Refusal::Stopped | Refusal::NotJoined => {
             (Exit::ENDED, "ask the host for a new code")
         }

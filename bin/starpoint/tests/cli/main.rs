@@ -1,6 +1,7 @@
 //! The program as a shell sees it: arguments, variables, files, output, exit
 //! codes and signals.
 
+mod approval;
 mod bad_stars;
 mod failures;
 mod folder;

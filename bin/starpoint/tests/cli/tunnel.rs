@@ -16,7 +16,7 @@ use crate::{
 const OK: Option<i32> = Some(0);
 
 /// A service that speaks first, then sends back what comes.
-fn service() -> SocketAddr {
+pub(crate) fn service() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
     thread::spawn(move || {
@@ -32,43 +32,65 @@ fn service() -> SocketAddr {
     address
 }
 
-fn port_of(address: SocketAddr) -> String {
+pub(crate) fn port_of(address: SocketAddr) -> String {
     address.port().to_string()
 }
 
 /// A host, and how its decisions are typed.
-struct Host {
-    expose: Running,
-    stdin: Option<ChildStdin>,
-    code: String,
+pub(crate) struct Host {
+    pub(crate) expose: Running,
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) code: String,
 }
 
 impl Stage {
     /// Starts `expose` with these arguments besides, and waits for its code.
-    fn expose(&self, args: &[&str]) -> Host {
+    pub(crate) fn expose(&self, args: &[&str]) -> Host {
+        let mut host = self.start_expose(args);
+        host.code = host.expose.stdout_line();
+        host.expose.stderr_line_with("waiting for a client");
+        host
+    }
+
+    /// The same, with reports for programs.
+    pub(crate) fn expose_json(&self, args: &[&str]) -> Host {
+        let mut host = self.start_expose(&[args, &["--json"]].concat());
+        let code = host.event("code");
+        host.code = code["code"].as_str().expect("a text").to_owned();
+        host
+    }
+
+    fn start_expose(&self, args: &[&str]) -> Host {
         let mut command = starpoint();
         command
             .args(["expose", "--star", &self.multiaddr()])
             .args(args);
-        command.stdin(Stdio::piped());
-        let mut expose = Running::start(&mut command);
-        let code = expose.stdout_line();
-        expose.stderr_line_with("waiting for a client");
+        let mut expose = Running::start(command.stdin(Stdio::piped()));
         Host {
             stdin: expose.take_stdin(),
             expose,
-            code,
+            code: String::new(),
         }
     }
 }
 
 impl Host {
-    fn type_line(&mut self, line: &str) {
+    pub(crate) fn type_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("it is piped");
         writeln!(stdin, "{line}").expect("it is read");
     }
 
-    fn open(&self, args: &[&str]) -> Running {
+    /// Waits for a report of this name, of `--json`.
+    pub(crate) fn event(&mut self, name: &str) -> serde_json::Value {
+        loop {
+            let event = json_lines(&self.expose.stdout_line()).remove(0);
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    pub(crate) fn open(&self, args: &[&str]) -> Running {
         Running::start(starpoint().args(["open", &self.code]).args(args))
     }
 
@@ -80,14 +102,14 @@ impl Host {
     }
 }
 
-fn listening(open: &mut Running) -> SocketAddr {
+pub(crate) fn listening(open: &mut Running) -> SocketAddr {
     let line = open.stderr_line_with("listening");
     let address = line.split(' ').nth(1).expect("an address");
     address.parse().expect("an address")
 }
 
 /// Talks to the service behind `address`.
-fn assert_serves(address: SocketAddr) {
+pub(crate) fn assert_serves(address: SocketAddr) {
     let mut socket = TcpStream::connect(address).expect("somebody listens");
     let mut text = [0; 6];
     socket.read_exact(&mut text).expect("a banner");

@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures_util::AsyncReadExt as _;
 use starpoint_node::{PeerId, Stream};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time,
 };
 
 use super::{
+    slots::Slot,
     socket,
     task::{Control, ControlId, Gone, MAX_WAITING_FRAMES, Request},
 };
@@ -34,17 +35,23 @@ pub(super) struct Context {
     pub(super) silence_deadline: Duration,
 }
 
-/// Serves a stream to its end. `new` is given back once it has said what it is
-/// for.
+/// Serves a stream to its end. The slot is given back once it belongs to a
+/// session, or at its end.
 pub(super) async fn serve(
     context: Context,
     peer: PeerId,
     mut stream: Stream,
-    new: Option<OwnedSemaphorePermit>,
+    slot: Slot,
     id: ControlId,
 ) {
-    let first = frames::read(&mut stream, FIRST_FRAME_DEADLINE).await;
-    drop(new);
+    let first = tokio::select! {
+        first = frames::read(&mut stream, FIRST_FRAME_DEADLINE) => first,
+        () = slot.cut() => {
+            tracing::debug!(%peer, "Silent stream reset, others need its place");
+            return;
+        }
+    };
+    slot.spoke();
     match first {
         Ok(Frame::Join { session, proof }) => {
             let (frames, given) = mpsc::channel(MAX_WAITING_FRAMES);
@@ -56,7 +63,7 @@ pub(super) async fn serve(
                 control,
             };
             if context.requests.send(join).await.is_ok() {
-                let how = control_stream(&context, stream, given).await;
+                let how = control_stream(&context, stream, given, slot).await;
                 let gone = Request::Gone {
                     peer,
                     control: id,
@@ -66,7 +73,7 @@ pub(super) async fn serve(
                 let _ = context.requests.send(gone).await;
             }
         }
-        Ok(Frame::Connect { target }) => socket_stream(&context, peer, stream, target).await,
+        Ok(Frame::Connect { target }) => socket_stream(&context, peer, stream, target, slot).await,
         Ok(
             Frame::Leave
             | Frame::Waiting { .. }
@@ -97,12 +104,15 @@ async fn refuse(mut stream: Stream, refusal: Refusal) {
 }
 
 /// Tells a client what the task says, and answers its pings, until either ends.
+/// The slot is given back when it is let in.
 async fn control_stream(
     context: &Context,
     stream: Stream,
     mut given: mpsc::Receiver<Frame>,
+    slot: Slot,
 ) -> Gone {
     use futures_util::AsyncWriteExt as _;
+    let mut until_open = Some(slot);
     let (mut from, mut to) = stream.split();
     let mut reader = FrameReader::new();
     loop {
@@ -127,6 +137,9 @@ async fn control_stream(
                 Ok(Err(_)) | Err(_) => return Gone::Lost,
             },
         };
+        if matches!(answer, Frame::Open { .. }) {
+            drop(until_open.take());
+        }
         if frames::write(&mut to, &answer).await.is_err() {
             return Gone::Lost;
         }
@@ -144,6 +157,7 @@ async fn socket_stream(
     peer: PeerId,
     mut stream: Stream,
     target: Option<TargetName>,
+    slot: Slot,
 ) {
     let (reply, answer) = oneshot::channel();
     let request = Request::Connect {
@@ -159,6 +173,8 @@ async fn socket_stream(
         Ok(Err(refusal)) => return refuse(stream, refusal).await,
         Err(_) => return,
     };
+    // From here on it counts as a socket of its client.
+    drop(slot);
     let carried = async {
         let connected = socket::connect(&grant.target, context.connect_deadline).await;
         let local = match connected {

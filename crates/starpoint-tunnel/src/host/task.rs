@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Config, Decision, HostEvent, Invitation, Standing,
+    slots::{Slots, Whose},
     stream::{self, Context},
 };
 use crate::{
@@ -30,9 +31,6 @@ use crate::{
 
 /// Requests of streams that wait for the task; whoever has one more waits, too.
 const MAX_WAITING_REQUESTS: usize = 256;
-/// Streams that have not yet said what they are for, of peers that are not in;
-/// more are reset.
-const MAX_NEW_STREAMS: usize = 256;
 /// Frames that wait to be told to a client; one that takes none is lost.
 pub(super) const MAX_WAITING_FRAMES: usize = 8;
 /// Time for clients to be told that the host stops.
@@ -45,6 +43,7 @@ pub(super) enum Command {
     Decide(PeerId, Decision, oneshot::Sender<bool>),
     Clients(oneshot::Sender<Vec<(PeerId, Standing)>>),
     DropClient(PeerId, oneshot::Sender<bool>),
+    Unban(PeerId, oneshot::Sender<bool>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -120,7 +119,7 @@ pub(super) struct Task {
     register: Register,
     clients: BTreeMap<PeerId, Client>,
     streams: JoinSet<()>,
-    new_streams: Arc<Semaphore>,
+    slots: Slots,
     config: Config,
     context: Context,
     next_control: u64,
@@ -150,7 +149,7 @@ impl Task {
             register,
             clients: BTreeMap::new(),
             streams: JoinSet::new(),
-            new_streams: Arc::new(Semaphore::new(MAX_NEW_STREAMS)),
+            slots: Slots::new(config.max_sockets),
             config,
             context,
             next_control: 0,
@@ -183,23 +182,20 @@ impl Task {
     }
 
     fn take(&mut self, peer: PeerId, stream: Stream) {
-        // A client that is in has a bound of its own, and may come with a burst.
-        let permit = if self.register.is_here(peer) {
-            None
+        let whose = if self.register.is_here(peer) {
+            Whose::Member
         } else {
-            match Arc::clone(&self.new_streams).try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => {
-                    tracing::debug!(%peer, "Stream reset, too many are new");
-                    return;
-                }
-            }
+            Whose::Stranger
+        };
+        let Some(slot) = self.slots.take(peer, whose) else {
+            tracing::debug!(%peer, ?whose, "Stream reset, its peer has too many");
+            return;
         };
         let control = ControlId(self.next_control);
         self.next_control += 1;
         let context = self.context.clone();
         self.streams
-            .spawn(stream::serve(context, peer, stream, permit, control));
+            .spawn(stream::serve(context, peer, stream, slot, control));
     }
 
     fn obey(&mut self, command: Command) {
@@ -225,15 +221,20 @@ impl Task {
                 });
                 let waiting = self.register.waiting();
                 let waiting = waiting.map(|peer| (peer, Standing::Waiting));
-                drop(reply.send(members.chain(waiting).collect()));
+                let banned = self.register.banned();
+                let banned = banned.map(|peer| (peer, Standing::Banned));
+                drop(reply.send(members.chain(waiting).chain(banned).collect()));
             }
             Command::DropClient(client, reply) => {
-                let was_in = self.register.remove(client);
+                let was_there = self.register.ban(client);
                 self.end(client, Refusal::Dropped);
-                if was_in {
+                if was_there {
                     self.tell(HostEvent::Left { client });
                 }
-                let _ = reply.send(was_in);
+                let _ = reply.send(was_there);
+            }
+            Command::Unban(peer, reply) => {
+                let _ = reply.send(self.register.unban(peer));
             }
             Command::Stop(_) => {}
         }
@@ -288,8 +289,8 @@ impl Task {
             }
             Err(refusal) => {
                 control.tell(Frame::Refused(refusal));
-                // Who goes on guessing is not worth another line.
-                if refusal != Refusal::Locked {
+                // Who goes on guessing, or was banned, is not worth another line.
+                if !matches!(refusal, Refusal::Locked | Refusal::Banned) {
                     self.tell(HostEvent::Refused { client, refusal });
                 }
             }

@@ -203,6 +203,69 @@ fn r_tunnel_9_who_has_left_or_was_dropped_does_not_come_back() {
 }
 
 #[test]
+fn r_tunnel_19_who_is_banned_gets_nowhere_with_any_code() {
+    let [listed, other] = peers();
+    let mut desk = Desk::with(Unlisted::AcceptAll, 9, [listed]);
+    let secret = desk.invite(9);
+    for peer in [listed, other] {
+        assert_eq!(desk.join(peer, &secret), Ok(Joined::Accepted));
+        assert!(desk.register.ban(peer));
+        assert!(!desk.register.ban(peer));
+        assert!(!desk.register.is_here(peer));
+        let another = desk.invite(9);
+        let nowhere = Secret::new([0; 16]);
+        for secret in [&secret, &another, &nowhere] {
+            assert_eq!(desk.join(peer, secret), Err(Refusal::Banned));
+        }
+        // It does not end a code for others by guessing either.
+        for _ in 0..=MAX_WRONG_PROOFS {
+            assert_eq!(desk.guess(peer, &secret), Err(Refusal::Banned));
+        }
+    }
+    assert_eq!(desk.register.members().count(), 0);
+    assert_eq!(desk.register.banned().count(), 2);
+
+    assert!(desk.register.unban(other));
+    assert!(!desk.register.unban(other));
+    assert_eq!(desk.join(other, &secret), Ok(Joined::Accepted));
+    assert_eq!(desk.join(listed, &secret), Err(Refusal::Banned));
+}
+
+#[test]
+fn r_tunnel_19_a_ban_ends_a_wait_and_an_absence_and_gives_the_use_back() {
+    let mut desk = Desk::new(Unlisted::Ask, 9);
+    let secret = desk.invite(1);
+    let [waiting, other, stranger] = peers();
+    assert_eq!(desk.join(waiting, &secret), Ok(Joined::Ask));
+    assert!(desk.register.ban(waiting));
+    assert_eq!(desk.register.decide(waiting, Decision::Accept), None);
+    assert_eq!(desk.join(other, &secret), Ok(Joined::Ask));
+    desk.register.decide(other, Decision::Accept);
+    desk.register.lost(other, desk.now);
+    assert!(desk.register.ban(other));
+    assert_eq!(desk.register.deadline(), None);
+    assert_eq!(desk.join(other, &secret), Err(Refusal::Banned));
+    // Somebody who was never seen can be banned, too.
+    assert!(!desk.register.ban(stranger));
+    assert_eq!(desk.join(stranger, &secret), Err(Refusal::Banned));
+}
+
+#[test]
+fn r_tunnel_19_the_list_of_banned_peers_is_bounded() {
+    let mut desk = Desk::new(Unlisted::AcceptAll, 9);
+    let secret = desk.invite(9);
+    let [first, second] = peers();
+    desk.register.ban(first);
+    desk.register.ban(second);
+    for _ in 0..MAX_BANNED - 1 {
+        desk.register.ban(PeerId::random());
+    }
+    assert_eq!(desk.register.banned().count(), MAX_BANNED);
+    assert_eq!(desk.join(second, &secret), Err(Refusal::Banned));
+    assert_eq!(desk.join(first, &secret), Ok(Joined::Accepted));
+}
+
+#[test]
 fn r_tunnel_10_who_is_away_gives_way_when_there_is_no_other_place() {
     let mut desk = Desk::new(Unlisted::AcceptAll, 2);
     let secret = desk.invite(9);

@@ -92,7 +92,7 @@ fn r_tunnel_3_what_is_malformed_is_refused() {
         "1221",             // OPEN with too many targets
         "12010000",         // with a nameless one
         "1300",             // no such refusal
-        "1313",             //
+        "1314",             //
         "140000",           // CONNECTED with more
         "2101020304050607", // a short PING
     ] {

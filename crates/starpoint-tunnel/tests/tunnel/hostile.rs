@@ -75,32 +75,52 @@ async fn r_tunnel_4_a_stream_that_does_not_say_what_it_is_for_ends() {
     );
 }
 
+/// Opens as many streams as the host may count for strangers, and more.
+async fn silent_streams(stage: &Stage) -> (Vec<Node>, Vec<Stream>) {
+    let (mut nodes, mut streams) = (Vec::new(), Vec::new());
+    for _ in 0..40 {
+        let node = stranger(stage).await;
+        for _ in 0..8 {
+            let opened = node.open_stream(stage.node.peer_id(), PROTOCOL).await;
+            streams.push(opened.expect("the host is there"));
+        }
+        nodes.push(node);
+    }
+    (nodes, streams)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn r_tunnel_4_many_silent_streams_keep_nobody_out() {
+async fn r_tunnel_4_silent_strangers_keep_nobody_out() {
+    let service = Service::new(banner);
+    let stage = Stage::new([&service.address.to_string()]).await;
+    let before = stage.guest().await;
+    let _silent = silent_streams(&stage).await;
+    // At once, while all of them still have time to say something.
+    for _ in 0..20 {
+        before.client.connect(None).await.expect("it is in");
+    }
+    let after = stage.guest().await;
+    after.client.connect(None).await.expect("it is in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_tunnel_4_one_stranger_has_a_few_streams_only() {
     let service = Service::new(banner);
     let stage = Stage::new([&service.address.to_string()]).await;
     let node = stranger(&stage).await;
     let mut silent = Vec::new();
-    for _ in 0..400 {
-        silent.push(
-            node.open_stream(stage.node.peer_id(), PROTOCOL)
-                .await
-                .unwrap(),
-        );
+    for _ in 0..9 {
+        let opened = node.open_stream(stage.node.peer_id(), PROTOCOL).await;
+        silent.push(opened.expect("the host is there"));
     }
-    // Those beyond the bound are reset, the others when their time is over.
-    let last = silent.last_mut().unwrap();
+    let last = silent.last_mut().expect("there are nine");
+    let begun = std::time::Instant::now();
     assert!(answer(last, &[]).await.is_empty());
-    within("room again", async {
-        loop {
-            let code = stage.code().await;
-            match crate::stage::Guest::join(code).await {
-                Ok(guest) => break guest,
-                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-            }
-        }
-    })
-    .await;
+    assert!(begun.elapsed() < Duration::from_secs(9), "not reset");
+    // The others still have their time, and what they say is read.
+    let connect = [0, 3, 2, 0, 0];
+    let refused = [0, 2, 0x13, Refusal::NotJoined.number()];
+    assert_eq!(answer(&mut silent[0], &connect).await, refused);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use starpoint_node::PeerId;
 use starpoint_test_support::within;
 use starpoint_tunnel::{
     Code, ConnectError, JoinError, Refusal,
-    client::{Ended, State},
+    client::{Config, Ended, State},
     code::Secret,
     host::{Decision, HostEvent, Invitation, Standing, Unlisted},
 };
@@ -190,8 +190,23 @@ async fn a_client_that_is_dropped_is_out_at_once_and_others_are_not() {
         std::io::ErrorKind::ConnectionReset
     );
     let clients = stage.host.clients().await.unwrap();
-    assert_eq!(clients, [(second.node.peer_id(), Standing::Here)]);
+    let (banned, here) = (first.node.peer_id(), second.node.peer_id());
+    assert_eq!(
+        clients,
+        [(here, Standing::Here), (banned, Standing::Banned)]
+    );
     second.client.connect(None).await.unwrap();
+
+    // Another code does not help it, until the ban is lifted.
+    let again = Guest::with_node(first.node.clone(), stage.code().await, Config::default()).await;
+    match again {
+        Err(JoinError::Refused(Refusal::Banned)) => {}
+        other => panic!("{:?}", other.err()),
+    }
+    assert!(stage.host.unban(banned).await.unwrap());
+    assert!(!stage.host.unban(banned).await.unwrap());
+    let again = Guest::with_node(first.node.clone(), stage.code().await, Config::default()).await;
+    again.unwrap().client.connect(None).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
