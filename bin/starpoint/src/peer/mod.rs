@@ -7,6 +7,7 @@ mod pipe;
 mod prompt;
 mod raw;
 mod report;
+mod session_code;
 mod setup;
 mod stars;
 mod status;

@@ -1,8 +1,6 @@
 //! `starpoint open`: uses the services of a host.
 
-use std::{
-    collections::BTreeMap, io::BufRead as _, net::SocketAddr, num::NonZero, str::FromStr, sync::Arc,
-};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZero, str::FromStr, sync::Arc};
 
 use clap::{ArgGroup, Args};
 use futures_util::FutureExt as _;
@@ -19,6 +17,7 @@ use super::{
     pipe,
     prompt::Prompt,
     report::{Reporter, one_line},
+    session_code::{CodeArgs, StdinIs},
     setup,
     stars::warn,
     status::{Path, Status},
@@ -29,19 +28,20 @@ use crate::{error::Failure, exit::Exit, signals::Signals};
 
 const AFTER_HELP: &str = "\
 Examples:
-  starpoint open spt1... --listen 127.0.0.1:25565
-  ssh -o 'ProxyCommand starpoint open spt1... --stdio' user@host";
+  starpoint open --code-file code.txt --listen 127.0.0.1:25565
+  ssh -o 'ProxyCommand starpoint open --code-file code.txt --stdio' user@host";
 
 const AFTER_LONG_HELP: &str = "\
 Examples:
-  Have a service of the host on a port of this machine:
-    starpoint open spt1... --listen 127.0.0.1:25565
+  Have a service of the host on a port of this machine; paste the code as the first line:
+    starpoint open - --listen 127.0.0.1:25565
 
-  Two of its services:
-    starpoint open spt1... --listen web=127.0.0.1:8080 --listen nas=127.0.0.1:1445
+  Two of its services, with the code in a file that only you can read:
+    starpoint open --code-file code.txt --listen web=127.0.0.1:8080 --listen nas=127.0.0.1:1445
 
   Log in through it:
-    ssh -o 'ProxyCommand starpoint open spt1... --stdio' user@host
+    ssh -o 'ProxyCommand starpoint open --code-file code.txt --stdio' user@host
+    STARPOINT_CODE=$(cat code.txt) ssh -o 'ProxyCommand starpoint open --stdio' user@host
 
 While it listens, lines on stdin are obeyed:
   listen [target=]address:port   listen there, too
@@ -54,7 +54,7 @@ Output:
 
 Exit codes:
   0   stopped by a signal; with --stdio, the connection has ended
-  2   the code is none, or damaged
+  2   the code is none, damaged, or cannot be read
   4   an address cannot be listened on
   7   no star of the code can be used
   8   the host is not there
@@ -76,10 +76,8 @@ Exit codes:
 #[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
 #[command(group = ArgGroup::new("side").args(["listen", "stdio"]).required(true))]
 pub(crate) struct RawArgs {
-    /// The session code; `-` reads it from the first line of stdin, so that others on this machine
-    /// do not see it
-    #[arg(value_name = "CODE")]
-    code: String,
+    #[command(flatten)]
+    code: CodeArgs,
 
     /// Listen here for local programs: [target=]address:port; port 0 takes a free one; repeatable
     ///
@@ -136,7 +134,12 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
 /// The host cannot be reached or says no, or an address cannot be listened on.
 pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
     setup::messages(&args.output)?;
-    let code: Code = read_code(&args)?.parse()?;
+    let stdin = if args.stdio {
+        StdinIs::Data
+    } else {
+        StdinIs::Lines
+    };
+    let code: Code = args.code.read(stdin)?.parse()?;
     let keypair = setup::passing_key(&args.key)?;
     let star = setup::star_config(&args.trust)?;
     let mut config = setup::node_config(keypair, star, Vec::new());
@@ -180,23 +183,6 @@ pub(crate) fn execute(args: RawArgs) -> Result<Exit, Failure> {
         }
         done
     })
-}
-
-fn read_code(args: &RawArgs) -> Result<String, Failure> {
-    if args.code != "-" {
-        return Ok(args.code.clone());
-    }
-    if args.stdio {
-        return Err(Failure::message(
-            Exit::USAGE,
-            "stdin cannot be both the code and the data",
-            "name the code itself",
-        ));
-    }
-    let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
-    read.map_err(Failure::internal)?;
-    Ok(line)
 }
 
 fn bind(listeners: &[Listener]) -> Result<Vec<(TcpListener, Option<TargetName>)>, Failure> {

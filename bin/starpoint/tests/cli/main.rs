@@ -17,6 +17,7 @@ mod program;
 mod proxy;
 mod reach;
 mod rebinding;
+mod session_code;
 mod settings;
 mod shutdown;
 mod stage;

@@ -13,7 +13,7 @@ use crate::{
     stage::{Stage, closed_port, json_lines},
 };
 
-const OK: Option<i32> = Some(0);
+pub(crate) const OK: Option<i32> = Some(0);
 
 /// A service that speaks first, then sends back what comes.
 pub(crate) fn service() -> SocketAddr {
