@@ -8,4 +8,5 @@
 //! A target `fuzz_targets/<crate>_<what>.rs` calls the body `<crate>::<what>` and has
 //! its inputs in `corpus/<crate>_<what>/`.
 
+pub use starpoint_tunnel::fuzzing as tunnel;
 pub use starpoint_wire::fuzzing as wire;

@@ -73,7 +73,7 @@ impl Code {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (secret, mut rest) = bytes.split_first_chunk::<SECRET_BYTES>()?;
         let host = PeerId::from_bytes(field(&mut rest)?).ok()?;
         let mut stars = Vec::new();

@@ -38,6 +38,12 @@ mod splice;
 
 pub mod bridge;
 
+/// Bodies of the fuzz targets, not part of the API.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "../../../fuzz/bodies/tunnel.rs"]
+pub mod fuzzing;
+
 pub use client::{Client, ConnectError, JoinError};
 pub use code::Code;
 pub use host::Host;
