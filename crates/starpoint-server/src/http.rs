@@ -11,10 +11,10 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{any, get},
 };
+pub(crate) use axum::{http::StatusCode, response::Response};
 use starpoint_wire::native::PIPE_PATH;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -22,6 +22,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::{
     config::Metrics,
+    connections::Connections,
     gate::LargeMessages,
     pipes::PipeShop,
     registry::Registry,
@@ -43,6 +44,7 @@ pub(crate) struct App {
     pub(crate) max_message_bytes: usize,
     pub(crate) tasks: TaskTracker,
     pub(crate) pipes: Arc<PipeShop>,
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl App {
@@ -70,6 +72,18 @@ pub(crate) fn router(app: App, metrics: Metrics) -> Router {
     router.layer(CorsLayer::very_permissive()).with_state(app)
 }
 
+/// Returns whether a path is served to connections that the star has no room for.
+pub(crate) fn is_about_health(path: &str) -> bool {
+    ["/healthz", "/metrics"].contains(&path)
+}
+
+/// Refuses a request of a connection that the star has no room for.
+pub(crate) fn no_room() -> Response {
+    let retry = [(axum::http::header::RETRY_AFTER, "10")];
+    let text = "too many connections\n";
+    (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
+}
+
 async fn page(State(app): State<App>) -> Response {
     match app.snapshot().await {
         Some(snapshot) => page::render(snapshot.gauges.peers).into_response(),
@@ -90,7 +104,10 @@ async fn healthz(State(app): State<App>) -> Response {
 
 async fn metrics_text(State(app): State<App>) -> Response {
     match app.snapshot().await {
-        Some(snapshot) => metrics::render(&snapshot, app.pipes.carried_bytes()),
+        Some(snapshot) => {
+            let connections = app.connections.numbers();
+            metrics::render(&snapshot, app.pipes.carried_bytes(), connections)
+        }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

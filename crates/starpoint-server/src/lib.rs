@@ -16,6 +16,7 @@
 pub mod config;
 mod server;
 
+mod connections;
 mod listen;
 mod tls;
 

@@ -14,18 +14,19 @@ use prometheus_client::{
 };
 use starpoint_wire::{CallKind, Cut, Refusal};
 
-use crate::star::Snapshot;
+use crate::{connections::Numbers, star::Snapshot};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Renders the metrics of one moment.
 ///
 /// `bytes_piped` is what all pipes have carried so far.
-pub(super) fn render(snapshot: &Snapshot, bytes_piped: u64) -> Response {
+pub(super) fn render(snapshot: &Snapshot, bytes_piped: u64, connections: Numbers) -> Response {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(StarCollector {
         snapshot: snapshot.clone(),
         bytes_piped,
+        connections,
     }));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
@@ -42,6 +43,7 @@ pub(super) fn render(snapshot: &Snapshot, bytes_piped: u64) -> Response {
 struct StarCollector {
     snapshot: Snapshot,
     bytes_piped: u64,
+    connections: Numbers,
 }
 
 impl Collector for StarCollector {
@@ -49,6 +51,7 @@ impl Collector for StarCollector {
         self.historic(&mut encoder)?;
         self.outcomes(&mut encoder)?;
         self.flow(&mut encoder)?;
+        self.connections(&mut encoder)?;
         let help = "Build of this star; always 1";
         let mut info = family(
             &mut encoder,
@@ -217,6 +220,36 @@ impl StarCollector {
             gauge(encoder, name, help, value as u64)?;
         }
         Ok(())
+    }
+}
+
+impl StarCollector {
+    /// The sockets, whatever is behind them.
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let numbers = &self.connections;
+        let now = [
+            (
+                "starpoint_sockets",
+                "Open TCP connections",
+                numbers.connections,
+            ),
+            (
+                "starpoint_sources",
+                "Networks that have a TCP connection",
+                numbers.sources,
+            ),
+        ];
+        for (name, help, value) in now {
+            gauge(encoder, name, help, value as u64)?;
+        }
+        let reasons = [
+            ("star-full", numbers.star_full),
+            ("source-full", numbers.source_full),
+            ("idle", numbers.shed),
+        ];
+        let help = "TCP connections without a place, by reason";
+        let name = "starpoint_connections_refused";
+        counters_by(encoder, name, help, "reason", reasons)
     }
 }
 
