@@ -1,12 +1,22 @@
 //! The socket handed to Socket.IO: counts what is written, stops what is read.
 //!
-//! Socket.IO's server reads as fast as it can and has no back-pressure. The star
-//! owns the WebSocket below it, so it decides there: while a session is
-//! [held](crate::session::Session::is_held), nothing more of it is read, from the
-//! next message border on. On the way out every packet is counted when its last
-//! byte has been taken by the system.
+//! Socket.IO's server reads as fast as it can, has no back-pressure, reserves the
+//! memory for a message of any length and queues a pong for every ping. The star
+//! owns the WebSocket below it, so it decides there:
+//!
+//! - While a session is [held](crate::session::Session::is_held), nothing more of it
+//!   is read, from the next message border on.
+//! - The head of a message is passed on once the message may be read: it is not too
+//!   long for its client, and there is room for it in the
+//!   [account](crate::account). What has arrived of it is charged.
+//! - Pings are answered here, the last one if several wait, and reach the library as
+//!   pongs, which it ignores.
+//! - On the way out every packet is counted when its last byte has been taken by the
+//!   system.
 
 mod frames;
+mod inbound;
+mod pong;
 
 use std::{
     io,
@@ -15,82 +25,51 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_util::future::BoxFuture;
 use socketioxide::ProtocolVersion;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::session::Session;
+use crate::session::{Session, Wait};
 use frames::{FrameWalker, Opcode, SeenFrame};
-
-/// Frames above this take room from the star's budget for large messages before
-/// they are read.
-const LARGE_FRAME_BYTES: u64 = 16 * 1024;
+use inbound::{Inbound, Stop};
+use pong::Pong;
 
 /// A masked text frame with one character, as a client sends for a heartbeat; the
 /// mask is zero.
 const PING_FRAME: [u8; 7] = [0x81, 0x81, 0, 0, 0, 0, b'2'];
 const PONG_FRAME: [u8; 7] = [0x81, 0x81, 0, 0, 0, 0, b'3'];
-/// A masked close frame with the status 1001, going away, as a client sends it.
-/// Reading it makes the WebSocket answer and end in good order.
-const CLOSE_FRAME: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
-
-/// Memory for messages that are large, shared by all sessions.
-#[derive(Clone, Debug)]
-pub(crate) struct LargeMessages {
-    /// One permit is one KiB.
-    room: Arc<Semaphore>,
-    max_kib: u32,
-}
-
-impl LargeMessages {
-    /// Creates a budget. No message takes more than `max_message_bytes` of it.
-    pub(crate) fn new(total_bytes: usize, max_message_bytes: usize) -> Self {
-        let total = (total_bytes.max(max_message_bytes) / 1024).min(Semaphore::MAX_PERMITS);
-        Self {
-            room: Arc::new(Semaphore::new(total)),
-            max_kib: u32::try_from(max_message_bytes.div_ceil(1024)).unwrap_or(u32::MAX),
-        }
-    }
-
-    /// Waits for room for a message. Cancel safe.
-    pub(crate) fn room_for(
-        &self,
-        bytes: u64,
-    ) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + use<> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        // A frame above the limit is refused by the WebSocket as soon as it is read.
-        self.room.clone().acquire_many_owned(kib.min(self.max_kib))
-    }
-}
+/// Status of a close frame: going away, protocol error, message too big (RFC 6455,
+/// section 7.4.1).
+const GOING_AWAY: u16 = 1001;
+const PROTOCOL_ERROR: u16 = 1002;
+const TOO_BIG: u16 = 1009;
+/// Bytes of a masked close frame with a status. Reading one makes the WebSocket
+/// answer and end in good order.
+const CLOSE_FRAME_BYTES: usize = 8;
 
 /// A WebSocket of a session, from its first frame on.
 pub(crate) struct Gate<S> {
     io: S,
     session: Arc<Session>,
     heartbeat: &'static [u8; 7],
-    large: LargeMessages,
-    inbound: FrameWalker,
+    inbound: Inbound,
+    /// What was read of the client and not passed on yet. Empty nearly always.
+    stash: Vec<u8>,
     outbound: FrameWalker,
-    room: Room,
+    pong: Pong,
+    /// The library waits to write.
+    is_write_blocked: bool,
+    /// Status of the close frame that ends what is read.
+    close_status: u16,
     is_close_read: bool,
 }
 
-/// Room for the large frame that is being read.
-enum Room {
-    None,
-    Waiting(BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>),
-    Taken(OwnedSemaphorePermit),
-}
-
 impl<S> Gate<S> {
+    /// Creates a gate for a client that may send messages of `max_message_bytes`.
     pub(crate) fn new(
         io: S,
         session: Arc<Session>,
         protocol: ProtocolVersion,
-        large: LargeMessages,
+        max_message_bytes: usize,
     ) -> Self {
         let heartbeat = match protocol {
             // Socket.IO 4 is Engine.IO 3, where the client pings.
@@ -99,18 +78,20 @@ impl<S> Gate<S> {
         };
         Self {
             io,
+            inbound: Inbound::new(Arc::clone(&session), max_message_bytes),
             session,
             heartbeat,
-            large,
-            inbound: FrameWalker::default(),
+            stash: Vec::new(),
             outbound: FrameWalker::default(),
-            room: Room::None,
+            pong: Pong::default(),
+            is_write_blocked: false,
+            close_status: GOING_AWAY,
             is_close_read: false,
         }
     }
 
-    /// Waits until another message may be read. The answer says whether there is
-    /// one, or a heartbeat to put in its place.
+    /// Waits until more may be read. The answer says whether there is more, or a
+    /// heartbeat to put in its place.
     fn poll_border(&mut self, cx: &Context<'_>) -> Poll<Border> {
         let is_border = self.inbound.is_between_messages();
         if is_border && self.session.take_vouch() {
@@ -135,50 +116,11 @@ impl<S> Gate<S> {
 
     /// Ends what is read: with a close frame where one may stand, or else at once.
     fn read_close(&mut self, buf: &mut ReadBuf<'_>) {
-        let may_stand = self.inbound.is_between_messages() && buf.remaining() >= CLOSE_FRAME.len();
+        let may_stand = self.inbound.is_between_frames() && buf.remaining() >= CLOSE_FRAME_BYTES;
         if may_stand && !std::mem::replace(&mut self.is_close_read, true) {
-            buf.put_slice(&CLOSE_FRAME);
+            let [high, low] = self.close_status.to_be_bytes();
+            buf.put_slice(&[0x88, 0x82, 0, 0, 0, 0, high, low]);
         }
-    }
-
-    /// Waits for room before the payload of a large frame is read.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let len = self.inbound.frame_len().unwrap_or_default();
-        if len <= LARGE_FRAME_BYTES {
-            return Poll::Ready(());
-        }
-        if let Room::None = self.room {
-            self.session.set_large(true);
-            self.room = Room::Waiting(Box::pin(self.large.room_for(len)));
-        }
-        if let Room::Waiting(waiting) = &mut self.room {
-            match waiting.as_mut().poll(cx) {
-                Poll::Ready(Ok(room)) => self.room = Room::Taken(room),
-                // The budget is never closed; without it the frame goes unbudgeted.
-                Poll::Ready(Err(_)) => self.room = Room::None,
-                Poll::Pending => {
-                    self.session.register_reader(cx);
-                    return Poll::Pending;
-                }
-            }
-        }
-        Poll::Ready(())
-    }
-
-    fn saw_inbound(&mut self, bytes: &[u8]) {
-        self.session.heard();
-        let (session, room) = (&self.session, &mut self.room);
-        self.inbound.walk(bytes, |frame| {
-            if is_heartbeat(frame) {
-                session.heard_heartbeat();
-            }
-            if let Room::Taken(taken) = std::mem::replace(room, Room::None) {
-                session.set_large(false);
-                if frame.opcode == Opcode::Binary {
-                    session.keep_room(taken);
-                }
-            }
-        });
     }
 
     fn saw_outbound(&mut self, bytes: &[u8]) {
@@ -186,6 +128,15 @@ impl<S> Gate<S> {
         self.outbound
             .walk(bytes, |frame| packets += u64::from(is_packet(frame)));
         self.session.wrote(packets, bytes.len() as u64);
+    }
+
+    /// Refuses the message that was to be read.
+    fn refuse(&mut self, stop: Stop) {
+        self.close_status = match stop {
+            Stop::TooLong => TOO_BIG,
+            Stop::Malformed | Stop::Incomplete | Stop::Held | Stop::NoRoom(_) => PROTOCOL_ERROR,
+        };
+        self.session.refuse_message();
     }
 }
 
@@ -195,10 +146,6 @@ enum Border {
     End,
 }
 
-fn is_heartbeat(frame: SeenFrame) -> bool {
-    frame.opcode == Opcode::Text && matches!(frame.head[0], b'2' | b'3')
-}
-
 /// Returns whether a frame is one of the packets that the star sends: an event, an
 /// acknowledgement, or an attachment of one. What Socket.IO says by itself is not
 /// counted.
@@ -206,74 +153,217 @@ fn is_packet(frame: SeenFrame) -> bool {
     match frame.opcode {
         Opcode::Binary => true,
         Opcode::Text => frame.head[0] == b'4' && matches!(frame.head[1], b'2' | b'3' | b'5' | b'6'),
-        Opcode::Continuation | Opcode::Control => false,
+        Opcode::Continuation | Opcode::Ping | Opcode::Control => false,
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match ready!(this.poll_border(cx)) {
-            Border::Read => {}
-            Border::End => {
-                this.read_close(buf);
-                return Poll::Ready(Ok(()));
-            }
-            Border::Heartbeat => {
-                // The reader asks for far more than seven bytes at a border.
-                if buf.remaining() >= this.heartbeat.len() {
-                    buf.put_slice(this.heartbeat);
+        // The library asks for more once it has taken what it was given.
+        this.inbound.passed_on();
+        loop {
+            match ready!(this.poll_border(cx)) {
+                Border::Read => {}
+                Border::End => {
+                    this.read_close(buf);
                     return Poll::Ready(Ok(()));
                 }
-            }
-        }
-        ready!(this.poll_room(cx));
-        let before = buf.filled().len();
-        if this.session.is_held() {
-            ready!(this.poll_read_rest(cx, buf))?;
-        } else {
-            match Pin::new(&mut this.io).poll_read(cx, buf) {
-                Poll::Ready(result) => result?,
-                Poll::Pending => {
-                    // A close or a vouch has to reach a reader that waits for bytes.
-                    this.session.register_reader(cx);
-                    if this.session.is_closing() {
-                        this.read_close(buf);
+                Border::Heartbeat => {
+                    // The reader asks for far more than seven bytes at a border.
+                    if buf.remaining() >= this.heartbeat.len() {
+                        buf.put_slice(this.heartbeat);
                         return Poll::Ready(Ok(()));
                     }
-                    return Poll::Pending;
                 }
             }
+            let step = if this.stash.is_empty() {
+                ready!(this.poll_read_fresh(cx, buf))?
+            } else {
+                this.pass_on_stash(buf)
+            };
+            this.poll_pong(cx)?;
+            match step {
+                Step::Passed => {
+                    this.session.set_wait(Wait::No);
+                    return Poll::Ready(Ok(()));
+                }
+                Step::Stopped(Stop::Incomplete) => {
+                    if ready!(this.poll_fill_stash(cx))? == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                // The border waits for it.
+                Step::Stopped(Stop::Held) => {}
+                Step::Stopped(Stop::NoRoom(bytes)) => {
+                    let wait = if this.inbound.is_between_messages() {
+                        Wait::ForMessage
+                    } else {
+                        Wait::WithinMessage
+                    };
+                    let share = &this.session.source.share;
+                    let polled = share.poll_frame_room(bytes, cx);
+                    ready!(this.note_wait(polled, wait, cx));
+                }
+                Step::Stopped(stop @ (Stop::TooLong | Stop::Malformed)) => this.refuse(stop),
+            }
         }
-        let bytes = &buf.filled()[before..];
-        if !bytes.is_empty() {
-            this.saw_inbound(bytes);
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncRead + Unpin> Gate<S> {
-    /// Reads no further than the end of the frame that has begun.
-    fn poll_read_rest(
+/// What became of bytes that were read.
+enum Step {
+    /// Some were passed on, or the client has ended.
+    Passed,
+    /// None could be.
+    Stopped(Stop),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
+    /// Reads from the client and passes on what may be.
+    fn poll_read_fresh(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let rest = usize::try_from(self.inbound.rest_of_frame()).unwrap_or(usize::MAX);
-        let room = buf.remaining().min(rest);
+    ) -> Poll<io::Result<Step>> {
+        if self.inbound.is_within_large() {
+            let polled = self.session.source.share.poll_room(0, cx);
+            ready!(self.note_wait(polled, Wait::WithinMessage, cx));
+        }
+        let before = buf.filled().len();
+        let most = if self.session.is_held() {
+            // Not further than the frame that has begun.
+            usize::try_from(self.inbound.rest_of_frame()).unwrap_or(usize::MAX)
+        } else {
+            usize::MAX
+        };
+        let room = buf.remaining().min(most);
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
         let polled = Pin::new(&mut self.io).poll_read(cx, &mut part);
-        let read = part.filled().len();
-        buf.advance(read);
+        let n_read = part.filled().len();
         if polled.is_pending() {
+            // A close or a vouch has to reach a reader that waits for bytes.
             self.session.register_reader(cx);
+            if self.session.is_closing() {
+                self.read_close(buf);
+                return Poll::Ready(Ok(Step::Passed));
+            }
+            return Poll::Pending;
         }
-        polled
+        ready!(polled)?;
+        if n_read == 0 {
+            return Poll::Ready(Ok(Step::Passed));
+        }
+        self.session.heard();
+        buf.advance(n_read);
+        let bytes = &mut buf.filled_mut()[before..];
+        let (n_passed, stop) = self.inbound.inspect(bytes, n_read, &mut self.pong);
+        self.stash.extend_from_slice(&bytes[n_passed..]);
+        buf.set_filled(before + n_passed);
+        Poll::Ready(Ok(match stop {
+            Some(stop) if n_passed == 0 => Step::Stopped(stop),
+            Some(_) | None => Step::Passed,
+        }))
+    }
+
+    /// Passes on what of the stash may be.
+    fn pass_on_stash(&mut self, buf: &mut ReadBuf<'_>) -> Step {
+        let (n_passed, stop) =
+            self.inbound
+                .inspect(&mut self.stash, buf.remaining(), &mut self.pong);
+        buf.put_slice(&self.stash[..n_passed]);
+        self.stash.drain(..n_passed);
+        if self.stash.is_empty() {
+            // It is needed now and then; a connection may be idle for days.
+            self.stash = Vec::new();
+        }
+        match stop {
+            Some(stop) if n_passed == 0 => Step::Stopped(stop),
+            Some(_) | None => Step::Passed,
+        }
+    }
+
+    /// Reads the rest of a head that is not whole; returns how many bytes came.
+    fn poll_fill_stash(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [0; frames::MAX_HEADER_BYTES];
+        let mut part = ReadBuf::new(&mut bytes);
+        match Pin::new(&mut self.io).poll_read(cx, &mut part) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => {
+                self.session.register_reader(cx);
+                if self.session.is_closing() {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+        }
+        self.session.heard();
+        self.stash.extend_from_slice(part.filled());
+        Poll::Ready(Ok(part.filled().len()))
+    }
+
+    /// Tells the session of a wait for room in the account.
+    fn note_wait(&self, polled: Poll<()>, wait: Wait, cx: &Context<'_>) -> Poll<()> {
+        if polled.is_ready() {
+            self.session.set_wait(Wait::No);
+            return Poll::Ready(());
+        }
+        self.session.set_wait(wait);
+        self.session.register_reader(cx);
+        if self.session.is_closing() || self.session.is_vouched() {
+            // The border has something to say first.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Gate<S> {
+    /// Writes the pong that waits, where it may stand and as far as the library does
+    /// not wait to write: then it goes out before what the library writes.
+    fn poll_pong(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.is_write_blocked || !self.pong.has_to_go() {
+            return Ok(());
+        }
+        let Poll::Ready(outcome) = self.poll_write_pong(cx) else {
+            return Ok(());
+        };
+        outcome?;
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Writes the pong that waits, if one does and may stand at this place.
+    fn poll_write_pong(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.outbound.is_between_frames() {
+            let Some(bytes) = self.pong.unwritten() else {
+                break;
+            };
+            let n_written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+            if n_written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.pong.wrote(n_written);
+            self.session.wrote(0, n_written as u64);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Notes that the library has to wait, and wakes it when the session is broken
+    /// off.
+    fn block_write(&mut self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        self.is_write_blocked = true;
+        self.session.register_writer(cx);
+        if self.session.is_broken() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Poll::Pending
     }
 }
 
@@ -284,13 +374,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
-        this.saw_outbound(&bytes[..written]);
-        Poll::Ready(Ok(written))
+        if this.session.is_broken() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if this.poll_write_pong(cx)?.is_pending() {
+            return this.block_write(cx);
+        }
+        match Pin::new(&mut this.io).poll_write(cx, bytes) {
+            Poll::Ready(written) => {
+                let written = written?;
+                this.is_write_blocked = false;
+                this.saw_outbound(&bytes[..written]);
+                Poll::Ready(Ok(written))
+            }
+            Poll::Pending => this.block_write(cx),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        if this.session.is_broken() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if this.poll_write_pong(cx)?.is_ready() && Pin::new(&mut this.io).poll_flush(cx)?.is_ready()
+        {
+            this.is_write_blocked = false;
+            return Poll::Ready(Ok(()));
+        }
+        this.block_write(cx).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -11,24 +11,24 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    response::IntoResponse,
+    http::StatusCode,
+    response::{IntoResponse, Response},
     routing::{any, get},
 };
-pub(crate) use axum::{http::StatusCode, response::Response};
 use starpoint_wire::native::PIPE_PATH;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
 
 use crate::{
+    account::Account,
     config::Metrics,
-    connections::Connections,
-    gate::LargeMessages,
     pipes::PipeShop,
     registry::Registry,
     socketio,
     source::Source,
     star::{Request as StarRequest, Snapshot},
+    tally::Tally,
 };
 
 /// Time that the star has to say how it is.
@@ -40,11 +40,11 @@ pub(crate) struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) socketio: socketio::Service,
     pub(crate) star: mpsc::Sender<StarRequest>,
-    pub(crate) large: LargeMessages,
+    pub(crate) account: Arc<Account>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) max_message_bytes: usize,
     pub(crate) tasks: TaskTracker,
     pub(crate) pipes: Arc<PipeShop>,
-    pub(crate) connections: Arc<Connections>,
 }
 
 impl App {
@@ -72,18 +72,6 @@ pub(crate) fn router(app: App, metrics: Metrics) -> Router {
     router.layer(CorsLayer::very_permissive()).with_state(app)
 }
 
-/// Returns whether a path is served to connections that the star has no room for.
-pub(crate) fn is_about_health(path: &str) -> bool {
-    ["/healthz", "/metrics"].contains(&path)
-}
-
-/// Refuses a request of a connection that the star has no room for.
-pub(crate) fn no_room() -> Response {
-    let retry = [(axum::http::header::RETRY_AFTER, "10")];
-    let text = "too many connections\n";
-    (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
-}
-
 async fn page(State(app): State<App>) -> Response {
     match app.snapshot().await {
         Some(snapshot) => page::render(snapshot.gauges.peers).into_response(),
@@ -105,8 +93,12 @@ async fn healthz(State(app): State<App>) -> Response {
 async fn metrics_text(State(app): State<App>) -> Response {
     match app.snapshot().await {
         Some(snapshot) => {
-            let connections = app.connections.numbers();
-            metrics::render(&snapshot, app.pipes.carried_bytes(), connections)
+            let sockets = metrics::Sockets {
+                bytes_piped: app.pipes.carried_bytes(),
+                held_bytes: app.account.held_bytes(),
+                tally: app.tally,
+            };
+            metrics::render(&snapshot, sockets)
         }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }

@@ -16,7 +16,7 @@
 pub mod config;
 mod server;
 
-mod connections;
+mod account;
 mod listen;
 mod tls;
 
@@ -31,6 +31,7 @@ mod registry;
 mod session;
 mod source;
 mod star;
+mod tally;
 
 pub use config::{Challenge, Config, ConfigError, Metrics, TlsFiles};
 pub use server::{BindError, Listening, Server, Shutdown, ShutdownReport};

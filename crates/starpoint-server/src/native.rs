@@ -12,6 +12,7 @@
 
 mod connection;
 mod fragments;
+mod metered;
 mod outgoing;
 mod packet;
 

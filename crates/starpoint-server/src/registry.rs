@@ -13,8 +13,9 @@ use starpoint_broker::ConnId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
-    session::{Event, Session},
+    session::{Event, Heartbeat, Session},
     source::Source,
+    tally::Tally,
 };
 
 /// Finds sessions and makes new ones. Holds none alive.
@@ -25,6 +26,7 @@ pub(crate) struct Registry {
     /// One permit for each session that began with long polling: these do not end
     /// with a connection.
     polling: Arc<Semaphore>,
+    tally: Arc<Tally>,
     known: Mutex<Known>,
 }
 
@@ -36,11 +38,16 @@ struct Known {
 }
 
 impl Registry {
-    pub(crate) fn new(events: mpsc::UnboundedSender<Event>, max_polling: usize) -> Self {
+    pub(crate) fn new(
+        events: mpsc::UnboundedSender<Event>,
+        max_polling: usize,
+        tally: Arc<Tally>,
+    ) -> Self {
         Self {
             events,
             last_conn: AtomicU64::new(0),
             polling: Arc::new(Semaphore::new(max_polling)),
+            tally,
             known: Mutex::default(),
         }
     }
@@ -58,19 +65,25 @@ impl Registry {
     }
 
     /// Begins a session that lives with its WebSocket.
-    pub(crate) fn begin(&self, source: Arc<Source>) -> Arc<Session> {
-        self.add(source, None)
+    pub(crate) fn begin(&self, source: Arc<Source>, heartbeat: Heartbeat) -> Arc<Session> {
+        self.add(source, None, heartbeat)
     }
 
     /// Begins a session with long polling; `None` when there are as many as may be.
     pub(crate) fn begin_polling(&self, source: Arc<Source>) -> Option<Arc<Session>> {
         let room = self.polling.clone().try_acquire_owned().ok()?;
-        Some(self.add(source, Some(room)))
+        Some(self.add(source, Some(room), Heartbeat::OfLibrary))
     }
 
-    fn add(&self, source: Arc<Source>, room: Option<OwnedSemaphorePermit>) -> Arc<Session> {
+    fn add(
+        &self,
+        source: Arc<Source>,
+        room: Option<OwnedSemaphorePermit>,
+        heartbeat: Heartbeat,
+    ) -> Arc<Session> {
         let conn = ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1);
-        let session = Session::new(conn, source, self.events.clone(), room);
+        let (events, tally) = (self.events.clone(), Arc::clone(&self.tally));
+        let session = Session::new(conn, source, events, room, heartbeat, tally);
         self.known().by_conn.insert(conn, Arc::downgrade(&session));
         session
     }

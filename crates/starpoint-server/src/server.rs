@@ -10,29 +10,34 @@ use std::{
 
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    account::Account,
     config::{Config, ConfigError, TlsFiles},
-    connections::{Bounds, Connections},
-    gate::LargeMessages,
     http::{self, App},
     listen::Acceptor,
     pipes::{PipeShop, Pipes},
     registry::Registry,
     socketio,
+    source::Sources,
     star::{Request, Star},
+    tally::Tally,
     tls::{self, Certificate},
 };
 
 /// Requests to the star that may wait; whoever asks waits too.
 const REQUEST_QUEUE: usize = 64;
-/// Memory for large messages that are being received or relayed.
-const LARGE_MESSAGES_BYTES: usize = 256 * 1024 * 1024;
+/// TCP connections that a peer may have on average: long polling takes two.
+const CONNECTIONS_PER_PEER: usize = 2;
+/// TCP connections beside those of the peers.
+const SPARE_CONNECTIONS: usize = 256;
+/// Most TCP connections, whatever the settings say.
+const MAX_CONNECTIONS: usize = 1 << 24;
 /// Time between two looks at the sessions.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for connections to write what they have and close.
@@ -181,6 +186,7 @@ struct Running {
     registry: Arc<Registry>,
     acceptor: Acceptor,
     star: mpsc::Sender<Request>,
+    max_connections: usize,
     /// Tasks that live as long as the star.
     core: JoinSet<()>,
 }
@@ -209,29 +215,30 @@ impl Running {
         let pipes = Pipes::new(end.clone());
         let mut core = JoinSet::new();
         core.spawn(Star::new(broker, inbox, requests, pipes).run());
-        let bounds = Bounds {
-            total: config.max_connections(),
-            per_source: config.max_connections_per_ip(),
-        };
-        let registry = Arc::new(Registry::new(events, bounds.total));
-        let connections = Connections::new(bounds);
-        let tasks = TaskTracker::new();
+        let max_connections = config.max_peers.get().saturating_mul(CONNECTIONS_PER_PEER);
+        let max_connections = max_connections
+            .saturating_add(SPARE_CONNECTIONS)
+            .min(MAX_CONNECTIONS);
+        let tally = Arc::new(Tally::default());
+        let account = Account::new(config.max_buffered_bytes, config.max_message_bytes);
+        let registry = Arc::new(Registry::new(events, max_connections, Arc::clone(&tally)));
+        let connections = TaskTracker::new();
         let app = App {
             registry: registry.clone(),
             socketio: socketio::service(config.max_message_bytes),
             star: star.clone(),
-            large: LargeMessages::new(LARGE_MESSAGES_BYTES, config.max_message_bytes),
+            account: Arc::clone(&account),
+            tally,
             max_message_bytes: config.max_message_bytes,
-            tasks: tasks.clone(),
+            tasks: connections.clone(),
             pipes: Arc::new(PipeShop::new(config.pipe_rate)),
-            connections: connections.clone(),
         };
         let acceptor = Acceptor {
             router: http::router(app, config.metrics),
-            sources: Arc::default(),
+            sources: Arc::new(Sources::new(account)),
             tls: server.tls.as_ref().map(|(_, acceptor)| acceptor.clone()),
-            connections,
-            tasks,
+            permits: Arc::new(Semaphore::new(max_connections)),
+            tasks: connections.clone(),
             drain: shutdown.drain.clone(),
             end,
         };
@@ -239,6 +246,7 @@ impl Running {
             registry,
             acceptor,
             star,
+            max_connections,
             core,
         }
     }
@@ -290,10 +298,17 @@ impl Running {
         }
         self.registry.finish_all();
         tokio::select! {
-            _ = tokio::time::timeout(CLOSE_DEADLINE, self.acceptor.connections.all_ended()) => {}
+            _ = tokio::time::timeout(CLOSE_DEADLINE, self.all_closed()) => {}
             () = shutdown.cut.cancelled() => {}
         }
         self.core.shutdown().await;
         report
+    }
+
+    /// Waits until every connection has given its permit back.
+    async fn all_closed(&self) {
+        let all = u32::try_from(self.max_connections).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _ = self.acceptor.permits.acquire_many(all).await;
     }
 }

@@ -3,21 +3,33 @@
 //! A session outlives a change of transport: a client that begins with long
 //! polling and goes on with WebSocket stays the same connection to the star.
 
+mod liveness;
+
+pub(crate) use liveness::Heartbeat;
+
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Waker},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+use bytes::Bytes;
 use socketioxide::socket::Socket;
 use starpoint_broker::{AckId, ConnId, Ending, LinkId, PipeId};
 use starpoint_wire::{CallError, CalleeAnswer, ClientCall, native::PipeToken};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::{native::Outgoing, pipes::Arrival, source::Source};
+use crate::{
+    account::Charge,
+    native::Outgoing,
+    pipes::Arrival,
+    source::Source,
+    tally::{CloseCause, Tally},
+};
+use liveness::{Finding, Liveness, Output, Reading};
 
 /// Bytes of calls that may wait for the star before a client is no longer read.
 /// The star handles them in microseconds; only a flood gets here.
@@ -27,14 +39,12 @@ const INBOX_LOW_BYTES: usize = 64 * 1024;
 /// Added to the length of each call, so that small ones are bounded too.
 const CALL_OVERHEAD_BYTES: usize = 256;
 
-/// Time without a heartbeat after which the star vouches for a client that it
-/// does not read or that is in the middle of sending. Engine.IO gives up after
-/// 45 s.
-const VOUCH_AFTER: Duration = Duration::from_secs(30);
-/// A client that has sent within this time is alive.
-const ALIVE_WITHIN: Duration = Duration::from_secs(10);
-/// Time that a client has to send the rest of a large message.
-const LARGE_MESSAGE_DEADLINE: Duration = Duration::from_secs(60);
+/// Bytes that a transport reads at once, at most, beside a large frame.
+const MIN_BLOCK_BYTES: usize = 16 * 1024;
+/// Bytes of a large packet that are written between two words to the star.
+const PROGRESS_BYTES: u64 = 16 * 1024;
+/// A payload that is less than this part of a block is copied out of it.
+const PINNED_SHARE: usize = 4;
 
 /// What the star's task is told.
 #[derive(Debug)]
@@ -62,7 +72,7 @@ pub(crate) enum Event {
         call: Result<ClientCall, CallError>,
         ack: Option<AckId>,
         /// To be given back with [`Session::handled`].
-        weight: usize,
+        charge: Charge,
     },
     /// The transport has written something.
     Progress { conn: ConnId },
@@ -95,20 +105,41 @@ pub(crate) struct Session {
     /// Nothing more is read; the transport ends when it has written what it has.
     is_finishing: AtomicBool,
     is_closing: AtomicBool,
+    was_seen_closing: AtomicBool,
+    /// The transport ends without writing what it has.
+    is_broken: AtomicBool,
+    /// It has an address, or has proved who it is.
+    is_joined: AtomicBool,
+    /// See [`Wait`].
+    wait: AtomicU8,
     is_vouched: AtomicBool,
     is_progress_told: AtomicBool,
+    /// Length of the longest frame that was read into one block.
+    largest_block: AtomicUsize,
     sent_packets: AtomicU64,
     written_packets: AtomicU64,
     written_bytes: AtomicU64,
     reader: Mutex<Option<Waker>>,
+    writer: Mutex<Option<Waker>>,
     /// Tells whoever waits for [`readable`](Self::readable) or
     /// [`closed`](Self::closed).
     changed: Notify,
-    liveness: Mutex<Liveness>,
+    liveness: Liveness,
+    tally: Arc<Tally>,
     /// Held by the long-polling POST that is being handled.
     turn: tokio::sync::Mutex<()>,
-    /// Rooms that the attachments of the next call take.
-    large: Mutex<Vec<OwnedSemaphorePermit>>,
+}
+
+/// What a transport waits for before it reads more of a large message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Wait {
+    /// Nothing.
+    No,
+    /// Room for a message of which nothing was read.
+    ForMessage,
+    /// Room for the rest of a message.
+    WithinMessage,
 }
 
 /// Whether the star knows of the session.
@@ -119,13 +150,6 @@ enum Stage {
     Gone,
 }
 
-#[derive(Debug)]
-struct Liveness {
-    heartbeat: Instant,
-    heard: Instant,
-    large_since: Option<Instant>,
-}
-
 impl Session {
     /// Creates a session. It keeps `room`, if it needs any, for as long as it lives.
     pub(crate) fn new(
@@ -133,8 +157,9 @@ impl Session {
         source: Arc<Source>,
         events: mpsc::UnboundedSender<Event>,
         room: Option<OwnedSemaphorePermit>,
+        heartbeat: Heartbeat,
+        tally: Arc<Tally>,
     ) -> Arc<Self> {
-        let now = Instant::now();
         Arc::new(Self {
             conn,
             source,
@@ -146,20 +171,22 @@ impl Session {
             is_paused: AtomicBool::new(false),
             is_finishing: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
+            was_seen_closing: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
+            is_joined: AtomicBool::new(false),
+            wait: AtomicU8::new(Wait::No as u8),
             is_vouched: AtomicBool::new(false),
             is_progress_told: AtomicBool::new(false),
+            largest_block: AtomicUsize::new(0),
             sent_packets: AtomicU64::new(0),
             written_packets: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
             reader: Mutex::new(None),
+            writer: Mutex::new(None),
             changed: Notify::new(),
-            liveness: Mutex::new(Liveness {
-                heartbeat: now,
-                heard: now,
-                large_since: None,
-            }),
+            liveness: Liveness::new(heartbeat),
+            tally,
             turn: tokio::sync::Mutex::new(()),
-            large: Mutex::new(Vec::new()),
         })
     }
 
@@ -173,6 +200,7 @@ impl Session {
         call: Result<ClientCall, CallError>,
         ack: Option<AckId>,
     ) {
+        let call = call.map(|call| call.map_payload(|payload| self.unpinned(payload)));
         let weight = call.as_ref().map_or(0, ClientCall::weight) + CALL_OVERHEAD_BYTES;
         let mut stage = lock(&self.stage);
         match *stage {
@@ -202,6 +230,7 @@ impl Session {
     /// Hands a call of a native client to the star; see [`call`](Self::call).
     pub(crate) fn native_call(&self, call: Result<ClientCall, CallError>, ack: Option<AckId>) {
         if *lock(&self.stage) == Stage::Known {
+            let call = call.map(|call| call.map_payload(|payload| self.unpinned(payload)));
             let weight = call.as_ref().map_or(0, ClientCall::weight) + CALL_OVERHEAD_BYTES;
             self.hand_over(call, ack, weight);
         }
@@ -218,16 +247,19 @@ impl Session {
             self.is_inbox_full.store(true, Ordering::Release);
         }
         let conn = self.conn;
+        let charge = Charge::of(Arc::clone(&self.source), weight);
         self.tell(Event::Call {
             conn,
             call,
             ack,
-            weight,
+            charge,
         });
     }
 
     /// Gives back what a call weighed.
-    pub(crate) fn handled(&self, weight: usize) {
+    pub(crate) fn handled(&self, charge: Charge) {
+        let weight = charge.bytes();
+        drop(charge);
         let before = self.inbox_bytes.fetch_sub(weight, Ordering::AcqRel);
         if before - weight < INBOX_LOW_BYTES && self.is_inbox_full.swap(false, Ordering::AcqRel) {
             self.wake();
@@ -290,14 +322,49 @@ impl Session {
         self.wake();
     }
 
+    /// Makes the transport end now because of what its client does. What was not
+    /// written is lost.
+    pub(crate) fn break_off(&self, cause: CloseCause) {
+        if !self.is_broken.swap(true, Ordering::AcqRel) {
+            tracing::debug!(conn = self.conn.0, ?cause, "Connection broken off");
+            self.tally.closed(cause);
+        }
+        self.close();
+    }
+
+    /// Returns whether the transport is to end without writing what it has.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
+    /// Notes that the client has joined: it may send large messages.
+    pub(crate) fn set_joined(&self) {
+        self.is_joined.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_joined(&self) -> bool {
+        self.is_joined.load(Ordering::Acquire)
+    }
+
+    /// Notes what the transport waits for.
+    pub(crate) fn set_wait(&self, wait: Wait) {
+        self.wait.store(wait as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
     }
 
     fn wake(&self) {
-        let reader = lock(&self.reader).take();
-        if let Some(reader) = reader {
-            reader.wake();
+        for waker in [&self.reader, &self.writer] {
+            let waker = lock(waker).take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
         self.changed.notify_waiters();
     }
@@ -305,10 +372,13 @@ impl Session {
     /// Registers a reader to be woken when anything about the session changes. The
     /// reader looks again after this.
     pub(crate) fn register_reader(&self, cx: &Context<'_>) {
-        let mut reader = lock(&self.reader);
-        if !reader.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-            *reader = Some(cx.waker().clone());
-        }
+        register(&self.reader, cx);
+    }
+
+    /// Registers a writer to be woken when anything about the session changes. The
+    /// writer looks again after this.
+    pub(crate) fn register_writer(&self, cx: &Context<'_>) {
+        register(&self.writer, cx);
     }
 
     /// Waits until the client may be read, or is to be closed. Cancel safe.
@@ -350,12 +420,38 @@ impl Session {
         self.sent_packets.load(Ordering::Acquire)
     }
 
+    /// Notes that the library reserves a block of memory for a frame of this length.
+    pub(crate) fn reads_block_of(&self, bytes: usize) {
+        self.largest_block.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns a payload that does not keep much more memory alive than it has: it
+    /// is a piece of the block that was read into, and may wait for long.
+    pub(crate) fn unpinned(&self, payload: Bytes) -> Bytes {
+        let largest = self.largest_block.load(Ordering::Relaxed);
+        if payload.len() < largest.max(MIN_BLOCK_BYTES) / PINNED_SHARE {
+            Bytes::copy_from_slice(&payload)
+        } else {
+            payload
+        }
+    }
+
     /// Notes that the transport has written packets and bytes.
     pub(crate) fn wrote(&self, packets: u64, bytes: u64) {
         self.written_packets.fetch_add(packets, Ordering::AcqRel);
         self.written_bytes.fetch_add(bytes, Ordering::AcqRel);
         self.tell_progress();
         self.close_if_finished();
+    }
+
+    /// Notes that the client's system has taken bytes of packets that are not
+    /// written whole yet. The star hears of it when the next packet is, or when
+    /// this is much.
+    pub(crate) fn took(&self, bytes: u64) {
+        let before = self.written_bytes.fetch_add(bytes, Ordering::AcqRel);
+        if before / PROGRESS_BYTES != (before + bytes) / PROGRESS_BYTES {
+            self.tell_progress();
+        }
     }
 
     /// Notes that the transport has written all that it was given up to a mark of
@@ -384,66 +480,97 @@ impl Session {
 
     /// Notes that bytes have come from the client.
     pub(crate) fn heard(&self) {
-        lock(&self.liveness).heard = Instant::now();
+        self.liveness.heard();
     }
 
     /// Notes that a heartbeat has come from the client.
     pub(crate) fn heard_heartbeat(&self) {
-        lock(&self.liveness).heartbeat = Instant::now();
+        self.liveness.heard_heartbeat();
     }
 
-    /// Notes that a large message has begun, or that none is on its way.
-    pub(crate) fn set_large(&self, is_large: bool) {
-        lock(&self.liveness).large_since = is_large.then(Instant::now);
+    /// Notes that a message has begun that has not been read whole.
+    pub(crate) fn message_began(&self) {
+        self.liveness.message_began();
     }
 
-    /// Keeps a large message's room until its call is taken.
-    pub(crate) fn keep_room(&self, room: OwnedSemaphorePermit) {
-        lock(&self.large).push(room);
-    }
-
-    /// Takes the room of the attachments that the current call has.
-    pub(crate) fn take_rooms(&self) -> Vec<OwnedSemaphorePermit> {
-        std::mem::take(&mut lock(&self.large))
+    /// Notes that all messages that were begun have been read whole.
+    pub(crate) fn messages_completed(&self) {
+        self.liveness.messages_completed();
     }
 
     /// Looks after the session; to be called every few seconds.
     ///
     /// A client whose data is not read, or whose data is still on its way, cannot
     /// get a heartbeat through: the star vouches for it, as the original took any
-    /// packet for a sign of life. A client that began a large message and does not
-    /// go on is closed.
+    /// packet for a sign of life. A client that does not complete a message, or
+    /// takes nothing of what waits for it, is broken off.
     pub(crate) fn watch(&self, now: Instant) {
+        if self.is_closing() {
+            // From one look to the next it has time to end in order.
+            if self.was_seen_closing.swap(true, Ordering::Relaxed) {
+                self.break_off(CloseCause::Stalled);
+            }
+            return;
+        }
         if self.is_finishing.load(Ordering::Acquire) {
             // What is not written by now is not read by the client either.
             return self.close();
         }
-        let is_held = self.is_held();
-        let mut liveness = lock(&self.liveness);
-        let is_silent = now.saturating_duration_since(liveness.heartbeat) >= VOUCH_AFTER;
-        let is_alive = now.saturating_duration_since(liveness.heard) < ALIVE_WITHIN;
-        if is_silent && (is_held || is_alive) {
-            liveness.heartbeat = now;
-            self.is_vouched.store(true, Ordering::Release);
+        match self.liveness.look(now, self.reading(), self.output()) {
+            Finding::Fine => {}
+            Finding::Vouch => {
+                self.is_vouched.store(true, Ordering::Release);
+                self.wake();
+            }
+            Finding::Unfinished => self.break_off(CloseCause::Unfinished),
+            Finding::NoRoom => self.break_off(CloseCause::NoRoom),
+            Finding::Stalled => self.break_off(CloseCause::Stalled),
         }
-        let is_stuck = liveness
-            .large_since
-            .is_some_and(|since| now.saturating_duration_since(since) >= LARGE_MESSAGE_DEADLINE);
-        if is_held && liveness.large_since.is_some() {
-            liveness.large_since = Some(now);
+    }
+
+    fn reading(&self) -> Reading {
+        let wait = self.wait.load(Ordering::Relaxed);
+        if wait == Wait::WithinMessage as u8 {
+            Reading::NoRoomWithin
+        } else if wait == Wait::ForMessage as u8 || self.is_held() {
+            Reading::Held
+        } else {
+            Reading::Open
         }
-        drop(liveness);
-        if is_stuck && !is_held {
-            tracing::debug!(conn = self.conn.0, "Large message not completed in time");
-            self.close();
-        } else if self.is_vouched.load(Ordering::Acquire) {
-            self.wake();
+    }
+
+    fn output(&self) -> Output {
+        let written_packets = self.written_packets.load(Ordering::Acquire);
+        Output {
+            is_waiting: written_packets < self.sent_packets.load(Ordering::Acquire),
+            written_bytes: self.written_bytes.load(Ordering::Acquire),
+            is_crowded: self.source.share.account().is_crowded(),
         }
+    }
+
+    /// Ends the transport because of a message that its client may not send. The
+    /// client is told the reason if it reads.
+    pub(crate) fn refuse_message(&self) {
+        self.tally.closed(CloseCause::BadMessage);
+        tracing::debug!(conn = self.conn.0, "Message refused");
+        self.close();
+    }
+
+    /// Returns whether the star vouches for the client now.
+    pub(crate) fn is_vouched(&self) -> bool {
+        self.is_vouched.load(Ordering::Acquire)
     }
 
     /// Returns whether the star vouches for the client, once.
     pub(crate) fn take_vouch(&self) -> bool {
         self.is_vouched.swap(false, Ordering::AcqRel)
+    }
+}
+
+fn register(slot: &Mutex<Option<Waker>>, cx: &Context<'_>) {
+    let mut slot = lock(slot);
+    if !slot.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+        *slot = Some(cx.waker().clone());
     }
 }
 

@@ -42,7 +42,7 @@ const ATTACHMENT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// What a WebSocket reads at once.
 const READ_BUFFER_BYTES: usize = 4096;
 /// Room for the head of a message beside its payload.
-const HEAD_BYTES: usize = 64 * 1024;
+pub(crate) const HEAD_BYTES: usize = 64 * 1024;
 
 /// Why something could not be sent.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,6 @@ struct CallHandler {
 
 impl MessageHandler<LocalAdapter, ()> for CallHandler {
     fn call(&self, socket: Arc<Socket>, value: Value, ack: Option<i64>) {
-        let rooms = self.session.take_rooms();
         let call = match value {
             Value::Str(json, attachments) => {
                 let attachments: Vec<_> = attachments.into_iter().flatten().collect();
@@ -120,30 +119,8 @@ impl MessageHandler<LocalAdapter, ()> for CallHandler {
                 kind: CallKind::Unknown,
             }),
         };
-        let call = call.map(|call| call.map_payload(|payload| charge(payload, rooms)));
         self.session.call(&socket, call, ack.map(AckId));
     }
-}
-
-/// Lets a payload keep the room that it was read into until its last byte is
-/// handed on.
-fn charge(payload: bytes::Bytes, rooms: Vec<tokio::sync::OwnedSemaphorePermit>) -> bytes::Bytes {
-    struct Charged {
-        payload: bytes::Bytes,
-        _rooms: Vec<tokio::sync::OwnedSemaphorePermit>,
-    }
-    impl AsRef<[u8]> for Charged {
-        fn as_ref(&self) -> &[u8] {
-            &self.payload
-        }
-    }
-    if rooms.is_empty() {
-        return payload;
-    }
-    bytes::Bytes::from_owner(Charged {
-        payload,
-        _rooms: rooms,
-    })
 }
 
 /// Answers a call.

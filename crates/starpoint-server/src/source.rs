@@ -11,6 +11,8 @@ use std::{
 
 use starpoint_broker::SourceId;
 
+use crate::account::{Account, Share};
+
 /// Sources above which those without connections are looked for and forgotten.
 const MIN_SWEPT_SOURCES: usize = 64;
 
@@ -35,17 +37,23 @@ impl Network {
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) id: SourceId,
+    /// What it has of the account of waiting bytes.
+    pub(crate) share: Share,
 }
 
 impl Source {
-    pub(crate) fn new(id: SourceId) -> Self {
-        Self { id }
+    pub(crate) fn new(id: SourceId, account: Arc<Account>) -> Self {
+        Self {
+            id,
+            share: Share::new(account),
+        }
     }
 }
 
 /// Every source that has a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sources {
+    account: Arc<Account>,
     last: AtomicU64,
     known: Mutex<Known>,
 }
@@ -57,6 +65,15 @@ struct Known {
 }
 
 impl Sources {
+    /// Creates the sources of one star, which share an account.
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self {
+            account,
+            last: AtomicU64::new(0),
+            known: Mutex::default(),
+        }
+    }
+
     /// Returns the source of an address. It is forgotten with its last holder.
     pub(crate) fn of(&self, addr: IpAddr) -> Arc<Source> {
         let network = Network::of(addr);
@@ -71,7 +88,7 @@ impl Sources {
             known.sweep_at = known.by_network.len() * 2;
         }
         let id = SourceId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
-        let source = Arc::new(Source::new(id));
+        let source = Arc::new(Source::new(id, Arc::clone(&self.account)));
         known.by_network.insert(network, Arc::downgrade(&source));
         source
     }
@@ -83,7 +100,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_are_one_source() {
-        let sources = Sources::default();
+        let sources = Sources::new(Account::new(1, 1 << 15));
         let id = |addr: &str| sources.of(addr.parse().unwrap()).id;
         let keep = sources.of("192.0.2.1".parse().unwrap());
         assert_eq!(id("192.0.2.1"), keep.id);
@@ -96,7 +113,7 @@ mod tests {
 
     #[test]
     fn sources_without_holders_are_forgotten() {
-        let sources = Sources::default();
+        let sources = Sources::new(Account::new(1, 1 << 15));
         for n in 0..10_000_u32 {
             drop(sources.of(IpAddr::V4(n.into())));
         }

@@ -9,9 +9,9 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::rngs::StdRng;
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Output,
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Output, SourceId,
 };
-use starpoint_wire::{CalleeAnswer, Reply, ServerEvent, limits::DIAL_DEADLINE};
+use starpoint_wire::{CalleeAnswer, Reply, ServerEvent, limits::DIAL_DEADLINE, native::StarReply};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     pipes::Pipes,
     session::{ClientSocket, Event, Session},
     socketio,
+    source::Source,
 };
 
 /// Events handled before the task looks at deadlines and commands again.
@@ -50,11 +51,18 @@ struct Client {
     seen_bytes: u64,
 }
 
+/// A source with clients, or whose clients have gone and left bytes on their way.
+struct Writers {
+    source: Arc<Source>,
+    n_clients: usize,
+}
+
 type Answer = (LinkId, Option<CalleeAnswer>);
 
 pub(crate) struct Star {
     broker: Broker<StdRng>,
     clients: BTreeMap<ConnId, Client>,
+    sources: BTreeMap<SourceId, Writers>,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     events: mpsc::UnboundedReceiver<Event>,
     requests: mpsc::Receiver<Request>,
@@ -73,6 +81,7 @@ impl Star {
         Self {
             broker: Broker::new(config, rand::make_rng()),
             clients: BTreeMap::new(),
+            sources: BTreeMap::new(),
             answers: FuturesUnordered::new(),
             events,
             requests,
@@ -127,7 +136,7 @@ impl Star {
         match event {
             Event::Connected { session, socket } => {
                 let conn = session.conn;
-                let source = session.source.id;
+                let source = self.note_client(&session.source);
                 let is_native = matches!(socket, ClientSocket::Native(_));
                 let client = Client {
                     session,
@@ -146,11 +155,11 @@ impl Star {
                 conn,
                 call,
                 ack,
-                weight,
+                charge,
             } => {
                 self.broker.call(conn, call, ack, now);
                 if let Some(client) = self.clients.get(&conn) {
-                    client.session.handled(weight);
+                    client.session.handled(charge);
                 }
             }
             Event::Progress { conn } => self.progress(conn, now),
@@ -188,9 +197,23 @@ impl Star {
         }
     }
 
+    fn note_client(&mut self, source: &Arc<Source>) -> SourceId {
+        let writers = self.sources.entry(source.id).or_insert_with(|| Writers {
+            source: Arc::clone(source),
+            n_clients: 0,
+        });
+        writers.n_clients += 1;
+        source.id
+    }
+
     fn forget(&mut self, conn: ConnId, ending: Ending, now: Instant) {
-        if self.clients.remove(&conn).is_some() {
+        if let Some(client) = self.clients.remove(&conn) {
             self.broker.disconnected(conn, ending, now);
+            let source = client.session.source.id;
+            if let Some(writers) = self.sources.get_mut(&source) {
+                writers.n_clients -= 1;
+            }
+            self.forget_source_if_unused(source);
         }
     }
 
@@ -238,7 +261,24 @@ impl Star {
 
     /// Passes on what has changed in the broker's account of relayed bytes.
     fn publish(&mut self) {
-        for (_source, _bytes) in self.broker.take_relayed_changes() {}
+        let changes: Vec<_> = self.broker.take_relayed_changes().collect();
+        for (source, bytes) in changes {
+            if let Some(writers) = self.sources.get(&source) {
+                writers.source.share.set_relayed(bytes);
+            }
+            self.forget_source_if_unused(source);
+        }
+    }
+
+    /// Forgets a source that has no client and nothing on its way.
+    fn forget_source_if_unused(&mut self, source: SourceId) {
+        let is_unused = self
+            .sources
+            .get(&source)
+            .is_some_and(|writers| writers.n_clients == 0 && writers.source.share.relayed() == 0);
+        if is_unused {
+            self.sources.remove(&source);
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -247,6 +287,9 @@ impl Star {
             Command::Emit { conn, event } => self.emit(conn, &event),
             Command::Ask { conn, link, event } => self.ask(conn, link, &event),
             Command::StarReply { conn, ack, reply } => {
+                if matches!(reply, StarReply::Joined { .. }) {
+                    self.joined(conn);
+                }
                 self.native(conn, |out| out.star_reply(ack, &reply));
             }
             Command::StarEmit { conn, event } => self.native(conn, |out| out.star_event(&event)),
@@ -270,6 +313,12 @@ impl Star {
         }
     }
 
+    fn joined(&self, conn: ConnId) {
+        if let Some(client) = self.clients.get(&conn) {
+            client.session.set_joined();
+        }
+    }
+
     fn set_paused(&self, conn: ConnId, paused: bool) {
         if let Some(client) = self.clients.get(&conn) {
             client.session.set_paused(paused);
@@ -280,6 +329,9 @@ impl Star {
         let Some(client) = self.clients.get(&conn) else {
             return;
         };
+        if matches!(reply, Reply::Joined(_)) {
+            client.session.set_joined();
+        }
         let sent = match &client.socket {
             ClientSocket::Legacy(socket) => socketio::acknowledge(socket, ack, reply),
             ClientSocket::Native(out) => {

@@ -181,6 +181,24 @@ impl Star {
         kib * 1024
     }
 
+    /// Lets it have no more than this much memory of its own, so that it dies if it
+    /// hoards.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses.
+    pub fn limit_data(&self, bytes: u64) {
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let limit = rustix::process::Rlimit {
+            current: Some(bytes),
+            maximum: Some(bytes),
+        };
+        rustix::process::prlimit(pid, rustix::process::Resource::Data, limit)
+            .expect("a child may be limited");
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

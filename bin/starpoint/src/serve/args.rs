@@ -8,7 +8,7 @@ use clap::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::value::{AnnounceInterval, ByteRate, Grace, ListenAddr, MessageSize};
+use super::value::{AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize};
 use crate::log::{LogFilter, LogFormat};
 
 const AFTER_HELP: &str = "\
@@ -202,26 +202,12 @@ pub(super) struct Chosen {
     #[arg(
         long,
         value_name = "N",
-        value_parser = count_parser(),
+        value_parser = peers_parser(),
         env = "STARPOINT_MAX_PEERS",
         hide_env_values = true,
         help_heading = "Limits"
     )]
     pub(super) max_peers: Option<NonZeroUsize>,
-
-    /// Most connections at once from one IP address [default: a quarter of all, at least 256]
-    ///
-    /// The star accepts 2 for each peer of --max-peers, and 256. Addresses of one IPv6 /64 count as
-    /// one. Those above the limit may ask for /healthz and /metrics only.
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = count_parser(),
-        env = "STARPOINT_MAX_CONNECTIONS_PER_IP",
-        hide_env_values = true,
-        help_heading = "Limits"
-    )]
-    pub(super) max_connections_per_ip: Option<NonZeroUsize>,
 
     /// Largest message that a peer may send [default: 16MiB]
     ///
@@ -234,6 +220,20 @@ pub(super) struct Chosen {
         help_heading = "Limits"
     )]
     pub(super) max_message: Option<MessageSize>,
+
+    /// Most bytes of peers that may wait in the star [default: 256MiB]
+    ///
+    /// At least 1MiB: bytes, or a whole number of KiB or MiB. Counts unfinished messages and
+    /// everything that waits for a slow reader; when it fills up, large messages are not read. The
+    /// star keeps room for eight of the largest messages in any case.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "STARPOINT_MAX_BUFFERED",
+        hide_env_values = true,
+        help_heading = "Limits"
+    )]
+    pub(super) max_buffered: Option<BufferSize>,
 
     /// Bytes a second that a native peer may send through its pipes [default: no limit]
     ///
@@ -287,7 +287,7 @@ pub(super) struct Chosen {
     pub(super) log_format: Option<LogFormat>,
 }
 
-fn count_parser() -> impl clap::builder::TypedValueParser<Value = NonZeroUsize> {
+fn peers_parser() -> impl clap::builder::TypedValueParser<Value = NonZeroUsize> {
     clap::builder::StringValueParser::new().try_map(|text| {
         text.parse::<NonZeroUsize>()
             .map_err(|_| "not a whole number above 0")
@@ -307,8 +307,8 @@ impl Chosen {
             announce_interval: self.announce_interval.or(other.announce_interval),
             grace: self.grace.or(other.grace),
             max_peers: self.max_peers.or(other.max_peers),
-            max_connections_per_ip: self.max_connections_per_ip.or(other.max_connections_per_ip),
             max_message: self.max_message.or(other.max_message),
+            max_buffered: self.max_buffered.or(other.max_buffered),
             pipe_rate: self.pipe_rate.or(other.pipe_rate),
             no_metrics: self.no_metrics.or(other.no_metrics),
             log: self.log.or(other.log),

@@ -10,7 +10,7 @@ use super::{
     args::{Chosen, RawArgs},
     file,
     key::StarKey,
-    value::{AnnounceInterval, ByteRate, Grace, ListenAddr, MessageSize},
+    value::{AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize},
 };
 use crate::{
     error::Failure,
@@ -91,13 +91,12 @@ impl Settings {
                 None => default.metrics,
             },
             max_peers: chosen.max_peers.unwrap_or(default.max_peers),
-            max_connections: default.max_connections,
-            max_connections_per_ip: chosen
-                .max_connections_per_ip
-                .or(default.max_connections_per_ip),
             max_message_bytes: chosen
                 .max_message
                 .map_or(default.max_message_bytes, MessageSize::get),
+            max_buffered_bytes: chosen
+                .max_buffered
+                .map_or(default.max_buffered_bytes, BufferSize::get),
             drain_deadline: default.drain_deadline,
             identity: default.identity,
             grace: chosen.grace.map_or(default.grace, Grace::get),
@@ -136,8 +135,8 @@ impl Settings {
             announce_interval: Some(AnnounceInterval::new(config.announce_interval)),
             grace: Some(Grace::new(config.grace)),
             max_peers: Some(config.max_peers),
-            max_connections_per_ip: config.max_connections_per_ip,
             max_message: Some(MessageSize::new(config.max_message_bytes)),
+            max_buffered: Some(BufferSize::new(config.max_buffered_bytes)),
             pipe_rate: config.pipe_rate.map(ByteRate::new),
             no_metrics: Some(match config.metrics {
                 Metrics::Hidden => true,

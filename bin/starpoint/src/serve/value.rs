@@ -150,6 +150,22 @@ impl MessageSize {
 }
 
 size_setting! {
+    /// Bytes that may wait in the whole star, at least 1 MiB.
+    BufferSize, KIB * KIB..=1 << 40
+}
+
+impl BufferSize {
+    /// Takes the size of a configuration that is valid already.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(bytes as u64)
+    }
+
+    pub(super) fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+size_setting! {
     /// Bytes a second, at least 1 KiB.
     ByteRate, KIB..=u64::MAX
 }

@@ -5,14 +5,56 @@
 //! On bytes that are no frames it still ends somewhere and never panics.
 
 /// Longest frame header: two bytes, eight of length, four of mask.
-const MAX_HEADER_BYTES: usize = 14;
+pub(crate) const MAX_HEADER_BYTES: usize = 14;
 
 /// A frame of which the last byte has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeenFrame {
     pub(crate) opcode: Opcode,
     /// First bytes of the payload, unmasked; zero where it is shorter.
-    pub(crate) head: [u8; 2],
+    pub(crate) head: [u8; HEAD_BYTES],
+    /// Length of the payload.
+    pub(crate) len: u64,
+    /// Whether it is the last of its message, or the only one.
+    pub(crate) is_final: bool,
+}
+
+/// Bytes of a payload that are kept.
+pub(crate) const HEAD_BYTES: usize = 4;
+
+/// The head of a frame, before any of it has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHead {
+    pub(crate) opcode: Opcode,
+    /// Bytes of the head itself.
+    pub(crate) head_len: usize,
+    /// Length of the payload.
+    pub(crate) len: u64,
+    pub(crate) mask: [u8; 4],
+    pub(crate) is_final: bool,
+}
+
+impl FrameHead {
+    /// Reads a head from the beginning of `bytes`; `None` while it is not whole.
+    pub(crate) fn parse(mut bytes: &[u8]) -> Option<Self> {
+        let mut walker = FrameWalker::default();
+        let frame = loop {
+            if let Some(frame) = walker.frame {
+                break frame;
+            }
+            if bytes.is_empty() {
+                return None;
+            }
+            bytes = walker.walk_header(bytes);
+        };
+        Some(Self {
+            opcode: frame.opcode,
+            head_len: usize::from(walker.walked_len),
+            len: frame.len,
+            mask: frame.mask,
+            is_final: frame.is_final,
+        })
+    }
 }
 
 /// What a frame is, as far as the star cares.
@@ -21,8 +63,22 @@ pub(crate) enum Opcode {
     Continuation,
     Text,
     Binary,
-    /// Close, ping and pong, and what has no meaning yet.
+    Ping,
+    /// Close, pong, and what has no meaning yet.
     Control,
+}
+
+impl Opcode {
+    /// What makes the first byte of a ping that of a pong.
+    pub(crate) const PING_TO_PONG: u8 = 0x9 ^ 0xa;
+
+    /// Returns whether it may stand between the frames of a message.
+    pub(crate) fn is_control(self) -> bool {
+        match self {
+            Self::Ping | Self::Control => true,
+            Self::Continuation | Self::Text | Self::Binary => false,
+        }
+    }
 }
 
 /// Position in a stream of frames.
@@ -30,6 +86,8 @@ pub(crate) enum Opcode {
 pub(crate) struct FrameWalker {
     header: [u8; MAX_HEADER_BYTES],
     header_len: u8,
+    /// Length of the last whole header.
+    walked_len: u8,
     frame: Option<OpenFrame>,
     in_fragments: bool,
 }
@@ -42,13 +100,18 @@ struct OpenFrame {
     mask: [u8; 4],
     len: u64,
     seen: u64,
-    head: [u8; 2],
+    head: [u8; HEAD_BYTES],
 }
 
 impl FrameWalker {
     /// Returns whether a message could begin at the next byte.
     pub(crate) fn is_between_messages(&self) -> bool {
         self.header_len == 0 && self.frame.is_none() && !self.in_fragments
+    }
+
+    /// Returns whether a frame could begin at the next byte.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.header_len == 0 && self.frame.is_none()
     }
 
     /// Returns how many bytes are sure to belong to the frame that has begun; 0
@@ -61,9 +124,14 @@ impl FrameWalker {
         }
     }
 
-    /// Returns the payload length of the frame that has begun, once it is known.
-    pub(crate) fn frame_len(&self) -> Option<u64> {
-        self.frame.map(|frame| frame.len)
+    /// Returns whether the payload of a frame is passing.
+    pub(crate) fn is_within_payload(&self) -> bool {
+        self.frame.is_some()
+    }
+
+    /// Returns whether the payload of a frame of data is passing.
+    pub(crate) fn is_within_data(&self) -> bool {
+        self.frame.is_some_and(|frame| !frame.opcode.is_control())
     }
 
     /// Walks over bytes and reports each frame that they complete.
@@ -81,8 +149,10 @@ impl FrameWalker {
                 on_frame(SeenFrame {
                     opcode: frame.opcode,
                     head: frame.head,
+                    len: frame.len,
+                    is_final: frame.is_final,
                 });
-                if frame.opcode != Opcode::Control {
+                if !frame.opcode.is_control() {
                     self.in_fragments = !frame.is_final;
                 }
                 self.frame = None;
@@ -97,6 +167,7 @@ impl FrameWalker {
         self.header_len += taken as u8;
         if self.missing_header() == 0 {
             self.frame = Some(self.open_frame());
+            self.walked_len = self.header_len;
             self.header_len = 0;
         }
         &bytes[taken..]
@@ -135,13 +206,14 @@ impl FrameWalker {
                 0 => Opcode::Continuation,
                 1 => Opcode::Text,
                 2 => Opcode::Binary,
+                9 => Opcode::Ping,
                 _ => Opcode::Control,
             },
             is_final: self.header[0] & 0x80 != 0,
             mask,
             len,
             seen: 0,
-            head: [0; 2],
+            head: [0; HEAD_BYTES],
         }
     }
 }
@@ -151,9 +223,9 @@ impl OpenFrame {
     fn take(&mut self, bytes: &[u8]) -> usize {
         let rest = usize::try_from(self.len - self.seen).unwrap_or(usize::MAX);
         let taken = rest.min(bytes.len());
-        for (byte, at) in bytes[..taken].iter().zip(self.seen..2) {
+        for (byte, at) in bytes[..taken].iter().zip(self.seen..HEAD_BYTES as u64) {
             let at = at as usize;
-            self.head[at] = byte ^ self.mask[at];
+            self.head[at] = byte ^ self.mask[at % 4];
         }
         self.seen += taken as u64;
         taken
@@ -209,14 +281,14 @@ mod tests {
             assert_eq!(seen.len(), 18, "step {step}");
             assert!(walker.is_between_messages());
             let texts = seen.iter().filter(|f| f.opcode == Opcode::Text);
-            assert!(texts.into_iter().all(|f| f.head == *b"42"));
+            assert!(texts.into_iter().all(|f| f.head[..2] == *b"42"));
         }
     }
 
     #[test]
     fn heads_are_unmasked() {
         let (_, seen) = walk(&frame(0x81, Some([9, 8, 7, 6]), b"3"), 1);
-        assert_eq!(seen[0].head, [b'3', 0]);
+        assert_eq!(seen[0].head, [b'3', 0, 0, 0]);
     }
 
     #[test]
@@ -261,6 +333,6 @@ mod tests {
             ],
             3,
         );
-        assert_eq!(walker.frame_len(), Some(u64::MAX));
+        assert_eq!(walker.rest_of_frame(), u64::MAX - 1);
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /metrics`: the seven names of the original, and ours.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use axum::{
     http::{StatusCode, header},
@@ -14,19 +14,20 @@ use prometheus_client::{
 };
 use starpoint_wire::{CallKind, Cut, Refusal};
 
-use crate::{connections::Numbers, star::Snapshot};
+use crate::{
+    star::Snapshot,
+    tally::{CloseCause, Tally},
+};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Renders the metrics of one moment.
 ///
-/// `bytes_piped` is what all pipes have carried so far.
-pub(super) fn render(snapshot: &Snapshot, bytes_piped: u64, connections: Numbers) -> Response {
+pub(super) fn render(snapshot: &Snapshot, sockets: Sockets) -> Response {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(StarCollector {
         snapshot: snapshot.clone(),
-        bytes_piped,
-        connections,
+        sockets,
     }));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
@@ -38,12 +39,21 @@ pub(super) fn render(snapshot: &Snapshot, bytes_piped: u64, connections: Numbers
     }
 }
 
+/// The numbers of the sockets, which the star does not know.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// What all pipes have carried so far.
+    pub(super) bytes_piped: u64,
+    /// What waits anywhere in the server.
+    pub(super) held_bytes: usize,
+    pub(super) tally: Arc<Tally>,
+}
+
 /// Turns a snapshot into metrics.
 #[derive(Debug)]
 struct StarCollector {
     snapshot: Snapshot,
-    bytes_piped: u64,
-    connections: Numbers,
+    sockets: Sockets,
 }
 
 impl Collector for StarCollector {
@@ -51,7 +61,7 @@ impl Collector for StarCollector {
         self.historic(&mut encoder)?;
         self.outcomes(&mut encoder)?;
         self.flow(&mut encoder)?;
-        self.connections(&mut encoder)?;
+        self.sockets(&mut encoder)?;
         let help = "Build of this star; always 1";
         let mut info = family(
             &mut encoder,
@@ -160,6 +170,31 @@ impl StarCollector {
         )
     }
 
+    fn sockets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let tally = &self.sockets.tally;
+        counter(
+            encoder,
+            "starpoint_websocket_pings",
+            "WebSocket pings of clients",
+            tally.n_pings(),
+        )?;
+        counter(
+            encoder,
+            "starpoint_websocket_pongs_left_out",
+            "Pings answered with the pong of a later one",
+            tally.n_pongs_left_out(),
+        )?;
+        let closed = CloseCause::ALL.map(|cause| (cause.as_str(), tally.n_closed(cause)));
+        let help = "Connections that the server broke off, by reason";
+        counters_by(
+            encoder,
+            "starpoint_connections_broken_off",
+            help,
+            "reason",
+            closed,
+        )
+    }
+
     fn flow(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (counters, gauges) = (&self.snapshot.counters, &self.snapshot.gauges);
         let totals = [
@@ -171,7 +206,7 @@ impl StarCollector {
             (
                 "starpoint_piped_bytes",
                 "Bytes carried by pipes",
-                self.bytes_piped,
+                self.sockets.bytes_piped,
             ),
             (
                 "starpoint_announcements",
@@ -207,8 +242,8 @@ impl StarCollector {
             ("starpoint_pipes_open", "Open pipes", gauges.pipes),
             (
                 "starpoint_queued_bytes",
-                "Bytes of chunks that wait for a reader or are being written to it",
-                gauges.bytes_queued,
+                "Bytes that wait for a reader or for the rest of a message",
+                self.sockets.held_bytes,
             ),
             (
                 "starpoint_connections_paused",
@@ -220,36 +255,6 @@ impl StarCollector {
             gauge(encoder, name, help, value as u64)?;
         }
         Ok(())
-    }
-}
-
-impl StarCollector {
-    /// The sockets, whatever is behind them.
-    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let numbers = &self.connections;
-        let now = [
-            (
-                "starpoint_sockets",
-                "Open TCP connections",
-                numbers.connections,
-            ),
-            (
-                "starpoint_sources",
-                "Networks that have a TCP connection",
-                numbers.sources,
-            ),
-        ];
-        for (name, help, value) in now {
-            gauge(encoder, name, help, value as u64)?;
-        }
-        let reasons = [
-            ("star-full", numbers.star_full),
-            ("source-full", numbers.source_full),
-            ("idle", numbers.shed),
-        ];
-        let help = "TCP connections without a place, by reason";
-        let name = "starpoint_connections_refused";
-        counters_by(encoder, name, help, "reason", reasons)
     }
 }
 

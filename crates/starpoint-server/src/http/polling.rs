@@ -7,7 +7,7 @@
 
 mod engine3;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, future::poll_fn, sync::Arc};
 
 use axum::{
     body::{Body, HttpBody},
@@ -15,17 +15,21 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body_util::{BodyExt, Limited};
 use tower::Service;
 
 use super::{App, refuse, unknown_session};
-use crate::{session::Session, socketio, source::Source};
+use crate::{
+    account::{Charge, SMALL_BYTES},
+    session::{Session, Wait},
+    socketio,
+    source::Source,
+};
 
 /// Largest answer to the first request of a session.
 const MAX_OPEN_BYTES: usize = 4096;
-/// A POST up to this size needs no room.
-const SMALL_POST_BYTES: u64 = 16 * 1024;
 
 /// Begins a session.
 pub(super) async fn begin(mut app: App, source: Arc<Source>, mut request: Request) -> Response {
@@ -84,13 +88,18 @@ async fn post(mut app: App, session: &Session, request: Request) -> Response {
     if len > socketio::max_payload_bytes(app.max_message_bytes) {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
-    if len > SMALL_POST_BYTES {
-        session.set_large(true);
-        if let Ok(room) = app.large.room_for(len).await {
-            session.keep_room(room);
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    if len > SMALL_BYTES {
+        if !session.is_joined() {
+            session.refuse_message();
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         }
+        room_for(session, len).await;
     }
-    let response = match whole(request).await {
+    session.reads_block_of(len);
+    session.message_began();
+    let mut charge = Charge::none(Arc::clone(&session.source));
+    let response = match whole(request, &mut charge).await {
         Some(request) => {
             session.heard();
             let Ok(response) = app.socketio.call(request).await;
@@ -102,17 +111,39 @@ async fn post(mut app: App, session: &Session, request: Request) -> Response {
             refuse(3, "Bad request")
         }
     };
-    session.set_large(false);
-    session.take_rooms();
+    session.messages_completed();
     response
+}
+
+/// Waits for room for a large request. Cancel safe.
+async fn room_for(session: &Session, bytes: usize) {
+    let room = poll_fn(|cx| session.source.share.poll_room(bytes, cx));
+    let _waiting = Waiting::begin(session);
+    room.await;
+}
+
+/// A session that waits for room, until this is dropped.
+struct Waiting<'a>(&'a Session);
+
+impl<'a> Waiting<'a> {
+    fn begin(session: &'a Session) -> Self {
+        session.set_wait(Wait::ForMessage);
+        Self(session)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set_wait(Wait::No);
+    }
 }
 
 /// Reads a request's body and returns the request with the body in pieces that
 /// the library takes in linear time. `None` when the body is broken.
-async fn whole(request: Request) -> Option<Request> {
+async fn whole(request: Request, charge: &mut Charge) -> Option<Request> {
     let is_text3 = is_engine3(&request) && !is_binary(request.headers());
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.ok()?.to_bytes();
+    let body = collect(body, charge).await?;
     let body = if is_text3 {
         let pieces = engine3::split_text(&body)?;
         let pieces = pieces.into_iter().map(Ok::<_, Infallible>);
@@ -121,6 +152,18 @@ async fn whole(request: Request) -> Option<Request> {
         Body::from(body)
     };
     Some(Request::from_parts(parts, body))
+}
+
+/// Collects a body and charges what has come of it. `None` when it is broken.
+async fn collect(mut body: Body, charge: &mut Charge) -> Option<Bytes> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.ok()?.into_data() {
+            charge.add(data.len());
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Some(bytes.freeze())
 }
 
 async fn poll(mut app: App, session: &Session, request: Request) -> Response {
@@ -153,7 +196,7 @@ fn is_engine3(request: &Request) -> bool {
 /// Mends the binary packets of an answer; see [`engine3`].
 async fn mend<B>(response: Response<B>) -> Response
 where
-    B: HttpBody<Data = bytes::Bytes>,
+    B: HttpBody<Data = Bytes>,
     B::Error: std::fmt::Debug,
 {
     let (mut parts, body) = response.into_parts();
@@ -170,7 +213,7 @@ where
             .and_then(engine3::mend_text)
             .map(String::into_bytes)
     };
-    let body = mended.map_or(body, bytes::Bytes::from);
+    let body = mended.map_or(body, Bytes::from);
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(body))
 }

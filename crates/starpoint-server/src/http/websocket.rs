@@ -18,7 +18,7 @@ use super::{App, refuse, unknown_session};
 use crate::{
     gate::Gate,
     native::{Connection, Engine},
-    session::Session,
+    session::{Heartbeat, Session},
     source::Source,
 };
 
@@ -30,8 +30,14 @@ pub(super) fn accept(
     request: Request,
 ) -> Response {
     let is_new = sid.is_none();
+    let query = request.uri().query().unwrap_or_default();
+    let heartbeat = if offers_native(query) {
+        Heartbeat::Own
+    } else {
+        Heartbeat::OfLibrary
+    };
     let session = match sid {
-        None => app.registry.begin(source),
+        None => app.registry.begin(source, heartbeat),
         Some(sid) => match app.registry.find(&sid) {
             Some(session) if !session.is_closing() => session,
             Some(_) | None => return unknown_session(),
@@ -54,14 +60,17 @@ pub(super) fn accept(
 /// Returns which Engine.IO to speak with a client that offers the native profile
 /// (R-NATIVE-1).
 fn native_engine(query: &str, protocol: ProtocolVersion) -> Option<Engine> {
-    let (name, value) = native::OFFER;
-    let offers = query
-        .split('&')
-        .any(|pair| pair.split_once('=') == Some((name, value)));
-    offers.then_some(match protocol {
+    offers_native(query).then_some(match protocol {
         ProtocolVersion::V4 => Engine::V3,
         ProtocolVersion::V5 => Engine::V4,
     })
+}
+
+fn offers_native(query: &str) -> bool {
+    let (name, value) = native::OFFER;
+    query
+        .split('&')
+        .any(|pair| pair.split_once('=') == Some((name, value)))
 }
 
 /// Answers that the connection becomes a WebSocket.
@@ -121,7 +130,7 @@ async fn serve(
         TokioIo::new(upgraded),
         session.clone(),
         protocol,
-        app.large.clone(),
+        app.max_message_bytes,
     );
     let Some(request) = handshake(request.uri(), session) else {
         return;

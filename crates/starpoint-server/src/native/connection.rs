@@ -25,6 +25,7 @@ use tokio_tungstenite::{
 
 use super::{
     fragments::Fragments,
+    metered::Metered,
     outgoing::{Frame, Outgoing},
     packet::{self, Malformed, Packet},
 };
@@ -42,6 +43,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 /// What is read at once; a connection keeps it.
 const READ_BUFFER_BYTES: usize = 1024;
+/// What may wait in the WebSocket: a frame of ours, what is not flushed before it, and
+/// as many pongs as fit; of the rest only the last is kept.
+const MAX_WRITE_BUFFER_BYTES: usize = 32 * 1024;
 /// What may wait in the WebSocket before it is written.
 const WRITE_BUFFER_BYTES: usize = 1024;
 /// Turns of the loop in one poll, after which others have theirs.
@@ -58,16 +62,17 @@ pub(crate) enum Engine {
 
 /// A future that serves one client until it is gone.
 pub(crate) struct Connection<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Metered<S>>,
     session: Arc<Session>,
     outgoing: Arc<Outgoing>,
     engine: Engine,
     partial: Option<Box<Partial>>,
     /// The rest of the message that is being written.
     unwritten: Option<Fragments>,
+    /// A frame that found the socket full of pongs.
+    refused: Option<Box<Message>>,
     /// Packets that the socket has taken and not yet written.
     fed: u64,
-    fed_bytes: u64,
     needs_flush: bool,
     is_closing: bool,
     /// Until when the client has to ask for the namespace, if it has not.
@@ -91,10 +96,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_write_buffer_size(usize::MAX)
+            .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let role = tokio_tungstenite::tungstenite::protocol::Role::Server;
+        let io = Metered::new(io, Arc::clone(&session));
         let socket = WebSocketStream::from_raw_socket(io, role, Some(config)).await;
         let now = Instant::now();
         let outgoing = Arc::new(Outgoing::default());
@@ -111,8 +117,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             engine,
             partial: None,
             unwritten: None,
+            refused: None,
             fed: 0,
-            fed_bytes: 0,
             needs_flush: false,
             is_closing: false,
             connect_by,
@@ -136,31 +142,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
         loop {
             ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
-            let mut message = match self.unwritten.take() {
-                Some(message) => message,
-                None => match self.outgoing.pop() {
-                    Some(frame) => self.message(frame),
-                    None => break,
-                },
+            let Some(message) = self.next_message() else {
+                break;
             };
-            let frame = message.next_frame();
-            self.unwritten = message.has_more().then_some(message);
-            Pin::new(&mut self.socket).start_send(Message::Frame(frame))?;
             self.needs_flush = true;
+            match Pin::new(&mut self.socket).start_send(message) {
+                Err(SocketError::WriteBufferFull(message)) => {
+                    self.refused = Some(message);
+                    ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+                }
+                outcome => outcome?,
+            }
         }
         if self.needs_flush {
             ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
             self.needs_flush = false;
-            let (fed, bytes) = (self.fed, self.fed_bytes);
-            (self.fed, self.fed_bytes) = (0, 0);
-            self.session.wrote(fed, bytes);
+            self.session.wrote(std::mem::take(&mut self.fed), 0);
         }
         Poll::Ready(Ok(()))
     }
 
+    /// Returns the frame that goes out next.
+    fn next_message(&mut self) -> Option<Message> {
+        if let Some(refused) = self.refused.take() {
+            return Some(*refused);
+        }
+        let mut message = match self.unwritten.take() {
+            Some(message) => message,
+            None => {
+                let frame = self.outgoing.pop()?;
+                self.message(frame)
+            }
+        };
+        let frame = message.next_frame();
+        self.unwritten = message.has_more().then_some(message);
+        Some(Message::Frame(frame))
+    }
+
     /// Puts a message together, and counts it.
     fn message(&mut self, frame: Frame) -> Fragments {
-        let message = match frame {
+        match frame {
             Frame::Text(text) => {
                 self.fed += u64::from(is_counted(&text));
                 Fragments::text(text)
@@ -173,9 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.fed += 1;
                 Fragments::binary(self.attachment_frame(bytes))
             }
-        };
-        self.fed_bytes += message.len() as u64;
-        message
+        }
     }
 
     fn attachment_frame(&self, bytes: Bytes) -> Bytes {
@@ -193,7 +212,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads one message. `Break` when the client is gone or talks nonsense.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::ops::ControlFlow<()>> {
         use std::ops::ControlFlow::{Break, Continue};
-        let message = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+        let polled = Pin::new(&mut self.socket).poll_next(cx);
+        if polled.is_pending() {
+            self.socket.get_mut().starved();
+        }
+        let message = match ready!(polled) {
             Some(Ok(message)) => message,
             Some(Err(error)) => {
                 tracing::debug!(conn = self.session.conn.0, %error, "Connection lost");
@@ -205,9 +228,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let result = match message {
             Message::Text(text) => self.text(&text),
             Message::Binary(bytes) => self.attachment(bytes),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(Continue(())),
+            Message::Ping(_) => {
+                self.session.tally().pinged();
+                Ok(Continue(()))
+            }
+            Message::Pong(_) | Message::Frame(_) => Ok(Continue(())),
             Message::Close(_) => Ok(Break(())),
         };
+        if self.partial.is_none() {
+            self.socket.get_mut().taken();
+        }
         Poll::Ready(result.unwrap_or_else(|Malformed| {
             tracing::debug!(conn = self.session.conn.0, "Malformed packet");
             Break(())
@@ -360,6 +390,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             return Poll::Ready(());
         }
         for _ in 0..POLL_BUDGET {
+            if this.session.is_broken() {
+                return Poll::Ready(());
+            }
             if this.session.is_closing() || this.is_closing {
                 return this.poll_close(cx);
             }

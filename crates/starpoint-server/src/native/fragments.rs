@@ -17,7 +17,6 @@ const BINARY_BYTES: usize = 16 * 1024;
 pub(super) struct Fragments {
     opcode: Data,
     rest: Bytes,
-    len: usize,
     frame_bytes: usize,
 }
 
@@ -33,15 +32,9 @@ impl Fragments {
     fn new(opcode: Data, bytes: Bytes, frame_bytes: usize) -> Self {
         Self {
             opcode,
-            len: bytes.len(),
             rest: bytes,
             frame_bytes,
         }
-    }
-
-    /// Returns the length of the whole message.
-    pub(super) fn len(&self) -> usize {
-        self.len
     }
 
     /// Returns whether there is another frame to write.

@@ -25,6 +25,11 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes that may wait in the socket before it writes, beside one message.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
+/// Pings that may be answered while the network takes nothing. Each answer has up to
+/// 127 bytes and waits in the socket; then nothing more is read before they are
+/// written.
+const MAX_WAITING_PONGS: usize = 32;
+
 pub(super) fn websocket_config(limits: SocketLimits) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -36,6 +41,8 @@ pub(super) fn websocket_config(limits: SocketLimits) -> WebSocketConfig {
 /// A WebSocket over a stream that counts what it has written.
 pub(super) struct NativeSocket<S> {
     websocket: WebSocketStream<S>,
+    /// Pings since the socket was last flushed.
+    n_pings: usize,
 }
 
 /// A stream at whose bottom there is a [`Counted`] one.
@@ -52,7 +59,10 @@ pub(super) struct Counted<S> {
 
 impl<S> NativeSocket<S> {
     pub(super) fn new(websocket: WebSocketStream<S>) -> Self {
-        Self { websocket }
+        Self {
+            websocket,
+            n_pings: 0,
+        }
     }
 }
 
@@ -83,6 +93,11 @@ where
 {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, SocketError>>> {
         loop {
+            if self.n_pings >= MAX_WAITING_PONGS
+                && let Err(error) = ready!(self.poll_flush(cx))
+            {
+                return Poll::Ready(Some(Err(error)));
+            }
             let message = match ready!(Pin::new(&mut self.websocket).poll_next(cx)) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return Poll::Ready(as_end(error).map(Err)),
@@ -95,7 +110,11 @@ where
                     status: close.code.into(),
                 })),
                 Message::Close(None) => None,
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+                Message::Ping(_) => {
+                    self.n_pings += 1;
+                    continue;
+                }
+                Message::Pong(_) | Message::Frame(_) => continue,
             });
         }
     }
@@ -117,9 +136,9 @@ where
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
-        Pin::new(&mut self.websocket)
-            .poll_flush(cx)
-            .map_err(as_error)
+        ready!(Pin::new(&mut self.websocket).poll_flush(cx)).map_err(as_error)?;
+        self.n_pings = 0;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {

@@ -294,6 +294,42 @@ async fn r_sio_9_a_server_that_does_not_read_fills_a_bounded_queue() {
     assert!(matches!(reason, Closed::WriteTimeout), "{reason:?}");
 }
 
+/// Most bytes of pings that a server gets rid of before a test is sure.
+const MANY_BYTES: usize = 64 * 1024 * 1024;
+
+#[tokio::test]
+async fn r_sio_9_pings_of_a_server_that_does_not_read_are_not_hoarded() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = std::sync::Arc::new(std::sync::Mutex::new(Some(tell)));
+    let server = Server::connected(move |mut websocket| {
+        let tell = std::sync::Arc::clone(&tell);
+        async move {
+            let pings: Vec<u8> = [&[0x89, 125][..], &[7; 125]].concat().repeat(512);
+            let stream = websocket.get_mut();
+            let mut n_sent = 0;
+            while n_sent < MANY_BYTES {
+                let sent = stream.write(&pings[n_sent % pings.len()..]);
+                match tokio::time::timeout(Duration::from_secs(2), sent).await {
+                    Ok(Ok(n)) => n_sent += n,
+                    Ok(Err(_)) | Err(_) => break,
+                }
+            }
+            let tell = tell.lock().expect("nobody panics").take();
+            tell.expect("one connection")
+                .send(n_sent)
+                .expect("the test waits");
+            stall(websocket).await;
+        }
+    })
+    .await;
+    let mut peer = server.open_default().await;
+    let n_sent = tokio::select! {
+        n_sent = within("the pings", told) => n_sent.expect("the server tells"),
+        event = peer.next() => panic!("{event:?}"),
+    };
+    assert!(n_sent < MANY_BYTES, "{n_sent} bytes of pings were taken");
+}
+
 #[tokio::test]
 async fn r_sio_9_waiting_for_room_sees_the_write_deadline() {
     let server = Server::connected(stall).await;

@@ -3,10 +3,10 @@
 mod arguments;
 mod challenge;
 mod closes;
-mod crowds;
 mod dials;
 mod floods;
 mod http;
+mod memory;
 mod native;
 mod packets;
 mod pipes;

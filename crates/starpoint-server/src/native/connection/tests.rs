@@ -9,7 +9,11 @@ use tokio::{
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::{session::Event, source::Source};
+use crate::{
+    account::Account,
+    session::{Event, Heartbeat},
+    source::Source,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -24,7 +28,15 @@ struct Rig {
 /// Connects a client, up to the open packet.
 async fn rig(engine: Engine) -> Rig {
     let (tell, events) = mpsc::unbounded_channel();
-    let session = Session::new(ConnId(1), Arc::new(Source::new(SourceId(1))), tell, None);
+    let source = Arc::new(Source::new(SourceId(1), Account::new(1 << 24, 1 << 15)));
+    let session = Session::new(
+        ConnId(1),
+        source,
+        tell,
+        None,
+        Heartbeat::Own,
+        Arc::default(),
+    );
     let (near, far) = duplex(1 << 12);
     let connection = Connection::new(far, session, engine).await;
     let outgoing = Arc::clone(&connection.outgoing);
