@@ -38,6 +38,7 @@ use crate::{
     pipes::Pipes,
     quota,
     spaces::Spaces,
+    tally::Tally,
 };
 
 /// The brain of one star. Owns no socket, clock or randomness.
@@ -52,6 +53,8 @@ pub struct Broker<R> {
     conns: BTreeMap<ConnId, Connection>,
     directory: Directory,
     links: BTreeMap<LinkId, Link>,
+    /// Links by what their quotas are about.
+    link_tally: Tally<ConnId>,
     pipes: Pipes,
     spaces: Spaces,
     /// Native peers whose connection broke, until when they count as being here, and
@@ -92,6 +95,7 @@ impl<R: CryptoRng> Broker<R> {
             conns: BTreeMap::new(),
             directory: Directory::default(),
             links: BTreeMap::new(),
+            link_tally: Tally::default(),
             pipes: Pipes::default(),
             spaces: Spaces::default(),
             away: BTreeMap::new(),
@@ -213,6 +217,7 @@ impl<R: CryptoRng> Broker<R> {
                 Deadline::Stall(conn) => self.stall_expired(conn, now),
                 Deadline::Announce(conn) => self.announce(conn, at, now),
                 Deadline::Pipe(pipe) => self.pipe_expired(pipe),
+                Deadline::OwnSide(pipe) => self.own_side_expired(pipe),
                 Deadline::Grace(peer) => self.grace_expired(peer, now),
                 Deadline::Presence(namespace) => self.presence_due(&namespace, now),
             }

@@ -21,6 +21,8 @@ pub(crate) enum Deadline {
     Announce(ConnId),
     /// Both sides of a pipe have to be there.
     Pipe(PipeId),
+    /// The dialer's own side of a pipe has to be there.
+    OwnSide(PipeId),
     /// A peer that is away has to be back.
     Grace(PeerId),
     /// The readers of a namespace hear of what has changed.

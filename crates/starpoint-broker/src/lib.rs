@@ -50,6 +50,7 @@ mod native;
 mod outbox;
 mod pipes;
 mod spaces;
+mod tally;
 
 pub use broker::{Audit, Broker, Ending};
 pub use command::{CloseReason, Command, Output};

@@ -7,7 +7,8 @@ use starpoint_wire::{DialId, Direction, StreamEnd, StreamId};
 
 use crate::{
     id::{AckId, ConnId, SourceId},
-    quota::CHUNK_OVERHEAD_BYTES,
+    quota::{CHUNK_OVERHEAD_BYTES, IDLE_LINK},
+    tally::Route,
 };
 
 /// A dial and the connection that it becomes.
@@ -31,6 +32,8 @@ pub(crate) struct Link {
     /// Sources of the dialer and of the listener; they outlive their connections.
     sources: [SourceId; 2],
     pub(crate) phase: Phase,
+    /// When a chunk was written, by either side, or the link was made.
+    pub(crate) last_active: Instant,
     /// What the dialer writes.
     dialer_half: Half,
     /// What the listener writes.
@@ -89,9 +92,11 @@ impl Link {
         dialer: (ConnId, SourceId),
         listener: (ConnId, SourceId),
         ack: AckId,
+        now: Instant,
     ) -> Self {
         Self {
             dial_id,
+            last_active: now,
             dialer: dialer.0,
             listener: listener.0,
             sources: [dialer.1, listener.1],
@@ -124,6 +129,21 @@ impl Link {
 
     pub(crate) fn reader(&self, direction: Direction) -> ConnId {
         self.writer(direction.opposite())
+    }
+
+    /// Returns what its quotas are about.
+    pub(crate) fn route(&self) -> Route<ConnId> {
+        Route {
+            dialer: self.dialer,
+            callee: self.listener,
+            source: self.sources[0],
+        }
+    }
+
+    /// Returns whether nothing has moved for so long that it may make room.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        let is_empty = self.dialer_half.queued_bytes == 0 && self.listener_half.queued_bytes == 0;
+        self.phase == Phase::Open && is_empty && now >= self.last_active + IDLE_LINK
     }
 
     /// Returns the source whose bytes the chunks of a stream are.

@@ -48,11 +48,29 @@ pub const MAX_ADDRESSES: usize = 16;
 pub const MAX_CHALLENGES: usize = 16;
 /// Failed answers after which a connection is closed (R-JOIN-7).
 pub const MAX_FAILED_ANSWERS: u32 = 8;
-/// Most dials and dialed connections of one connection, either side (R-LIMIT-7).
+/// Most dials and dialed connections that one side has made, and as many that it has
+/// been asked for (R-LIMIT-7, R-LIMIT-11): of a connection in the legacy profile, of a
+/// peer in the native one.
 pub const MAX_LINKS: usize = 512;
-/// Most dials and dialed connections between two connections (R-LIMIT-10), so that
-/// no one peer can take all that another may have.
+/// Most dials and dialed connections between two sides (R-LIMIT-10), so that no one
+/// peer can take all that another may have.
 pub const MAX_LINKS_OF_PAIR: usize = 256;
+/// Most dials and dialed connections that the peers of one source have with one
+/// callee (R-LIMIT-14): a quarter is left for others.
+pub const MAX_LINKS_OF_SOURCE: usize = MAX_LINKS / 4 * 3;
+/// The part of [`MAX_LINKS_OF_SOURCE`] that a callee may have been asked for and not
+/// have agreed to.
+pub const MAX_WAITING_OF_SOURCE: usize = MAX_LINKS / 4;
+/// Dials by pipe of one peer whose own side is not there and whose callee is asked all
+/// the same (R-DIAL-17).
+pub const MAX_UNMET: usize = 8;
+/// As [`MAX_UNMET`], of all peers of one source.
+pub const MAX_UNMET_OF_SOURCE: usize = 32;
+/// Time that a peer that dials by pipe has to open its own side (R-DIAL-17).
+pub const OWN_SIDE_DEADLINE: Duration = Duration::from_secs(5);
+/// Time without a chunk after which a link makes room for a new one when its callee
+/// has as many as it may (R-LIMIT-15).
+pub const IDLE_LINK: Duration = Duration::from_secs(10 * 60);
 
 /// Most addresses in the answer to a join; the newest (R-PEER-4).
 ///
@@ -76,8 +94,6 @@ pub const MAX_ANNOUNCEMENTS: usize = 128;
 /// How long a native peer whose connection breaks counts as being here, by default
 /// (R-PRES-6).
 pub const GRACE: Duration = Duration::from_secs(15);
-/// Most pipes of one peer, the ones being dialed included (R-LIMIT-11).
-pub const MAX_PIPES: usize = 512;
 /// Hint to whom a star has no room.
 pub const BUSY_RETRY: Duration = Duration::from_secs(10);
 /// Shortest time between two batches of a namespace (R-PRES-5).

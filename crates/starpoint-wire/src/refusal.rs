@@ -174,15 +174,18 @@ pub enum Cut {
     DialTimeout,
     /// The star is shutting down.
     ShuttingDown,
+    /// Nothing had moved for long, and there was a new dial to make room for.
+    Idle,
 }
 
 impl Cut {
     /// All cuts, in the order of the specification.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::PeerDisconnected,
         Self::ReaderStalled,
         Self::DialTimeout,
         Self::ShuttingDown,
+        Self::Idle,
     ];
 
     /// Returns the code, stable for ever.
@@ -192,6 +195,7 @@ impl Cut {
             Self::ReaderStalled => "reader-stalled",
             Self::DialTimeout => "dial-timeout",
             Self::ShuttingDown => "shutting-down",
+            Self::Idle => "idle",
         }
     }
 
@@ -202,6 +206,7 @@ impl Cut {
             Self::ReaderStalled => "Reader stalled",
             Self::DialTimeout => "Dial timed out",
             Self::ShuttingDown => "Star is shutting down",
+            Self::Idle => "Idle for too long",
         }
     }
 }

@@ -6,7 +6,13 @@ use rand_core::CryptoRng;
 use starpoint_wire::Direction;
 
 use super::Broker;
-use crate::{counters::Gauges, id::SourceId, link::Link};
+use crate::{
+    counters::Gauges,
+    id::{ConnId, SourceId},
+    link::{Link, Phase},
+    pipes::PipeCounts,
+    tally::Tally,
+};
 
 /// Everything that is counted twice: by walking, and as it was kept.
 ///
@@ -17,6 +23,8 @@ pub struct Audit {
     pub gauges: Gauges,
     /// Relayed bytes by the source of their writer, sources without any left out.
     pub relayed: BTreeMap<SourceId, usize>,
+    links: Tally<ConnId>,
+    pipes: PipeCounts,
 }
 
 impl<R: CryptoRng> Broker<R> {
@@ -25,13 +33,21 @@ impl<R: CryptoRng> Broker<R> {
         Audit {
             gauges: self.gauges(),
             relayed: self.account.by_source().clone(),
+            links: self.link_tally.clone(),
+            pipes: self.pipes.kept(),
         }
     }
 
     /// Counts the same from scratch. Walks everything: for tests.
     pub fn recounted(&self) -> Audit {
         let mut relayed = BTreeMap::new();
+        let mut links = Tally::default();
         for link in self.links.values() {
+            links.dialed(&link.route());
+            links.asked(&link.route());
+            if link.phase == Phase::Open {
+                links.opened(&link.route());
+            }
             for direction in [Direction::Dialer, Direction::Listener] {
                 let waiting = link.half(direction).recount();
                 *relayed.entry(link.writer_source(direction)).or_default() += waiting;
@@ -43,12 +59,13 @@ impl<R: CryptoRng> Broker<R> {
             }
         }
         relayed.retain(|_, bytes| *bytes > 0);
+        let pipes = self.pipes.recounted();
         let gauges = Gauges {
             connections: self.conns.len(),
             peers: self.directory.len(),
             links: self.links.len(),
             streams: self.links.values().map(Link::n_streams).sum(),
-            pipes: self.pipes.recount_open(),
+            pipes: pipes.n_open,
             bytes_queued: relayed.values().sum(),
             paused: self
                 .conns
@@ -56,6 +73,11 @@ impl<R: CryptoRng> Broker<R> {
                 .filter(|connection| !connection.pauses.is_empty())
                 .count(),
         };
-        Audit { gauges, relayed }
+        Audit {
+            gauges,
+            relayed,
+            links,
+            pipes,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Dialing: ask the callee, wait for its answer, give up in time.
 
-use std::time::Instant;
+use std::{cmp::Reverse, time::Instant};
 
 use rand_core::CryptoRng;
 use starpoint_wire::{
@@ -15,6 +15,7 @@ use crate::{
     link::{Link, Phase},
     outbox::Control,
     quota::{self, DIAL_RATE},
+    tally::{Full, Route},
 };
 
 impl<R: CryptoRng> Broker<R> {
@@ -65,38 +66,69 @@ impl<R: CryptoRng> Broker<R> {
         if callee == conn || (from.peer().is_some() && from.peer() == to.peer()) {
             return Err(Refusal::DialSelf);
         }
-        self.check_room(conn, callee, &dial_id)?;
+        self.check_room(conn, callee, &dial_id, now)?;
         self.ask(conn, callee, &from, dial_id, ack, now);
         Ok(())
     }
 
-    fn check_room(&self, conn: ConnId, callee: ConnId, dial_id: &DialId) -> Result<(), Refusal> {
+    /// Checks the quotas of both sides (R-LIMIT-7, R-LIMIT-10, R-LIMIT-14). A callee
+    /// that has as many links as it may loses an idle one (R-LIMIT-15).
+    fn check_room(
+        &mut self,
+        conn: ConnId,
+        callee: ConnId,
+        dial_id: &DialId,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         for side in [conn, callee] {
             let connection = self.conns.get(&side).ok_or(Refusal::PeerNotFound)?;
             if connection.links.contains_key(dial_id) {
                 return Err(Refusal::DuplicateDialId);
             }
-            let is_full = connection.links.len() >= quota::MAX_LINKS
-                || connection.outbox.control_bytes > quota::CONTROL_HIGH_BYTES;
-            if is_full {
+            if connection.outbox.control_bytes > quota::CONTROL_HIGH_BYTES {
                 return Err(Refusal::TooManyDials);
             }
         }
-        if self.links_between(conn, callee) >= quota::MAX_LINKS_OF_PAIR {
-            return Err(Refusal::TooManyDials);
+        let source = self.conns.get(&conn).ok_or(Refusal::PeerGone)?.source;
+        let route = Route {
+            dialer: conn,
+            callee,
+            source,
+        };
+        let checked = self
+            .link_tally
+            .check_dialer(&route)
+            .and_then(|()| self.link_tally.check_callee(&route));
+        match checked {
+            Ok(()) => Ok(()),
+            Err(Full::Callee) if self.cut_idle_link(callee, now) => Ok(()),
+            Err(Full::Callee | Full::Other) => Err(Refusal::TooManyDials),
         }
-        Ok(())
     }
 
-    fn links_between(&self, conn: ConnId, other: ConnId) -> usize {
-        let Some(connection) = self.conns.get(&conn) else {
-            return 0;
+    /// Cuts the link of a callee that was idle for the longest time, among those of
+    /// the source that has the most; returns whether there is room then.
+    fn cut_idle_link(&mut self, callee: ConnId, now: Instant) -> bool {
+        let Some(connection) = self.conns.get(&callee) else {
+            return false;
         };
-        let links = connection.links.values();
-        links
-            .filter_map(|link| self.links.get(link))
-            .filter(|link| [link.dialer, link.listener].contains(&other))
-            .count()
+        let incoming = connection.links.values();
+        let idle = incoming.filter_map(|id| {
+            let link = self.links.get(id)?;
+            let is_candidate = link.listener == callee && link.is_idle(now);
+            let source = link.route().source;
+            is_candidate.then(|| (self.link_tally.from(callee, source), link.last_active, *id))
+        });
+        let longest = idle.min_by_key(|(n_links, since, id)| (Reverse(*n_links), *since, *id));
+        let Some((_, _, id)) = longest else {
+            return false;
+        };
+        self.cut_link(id, Cut::Idle, now);
+        // What nobody has accepted would wait for that.
+        for direction in [Direction::Dialer, Direction::Listener] {
+            self.unaccepted_expired(id, direction);
+        }
+        !self.links.contains_key(&id)
     }
 
     fn ask(
@@ -114,7 +146,15 @@ impl<R: CryptoRng> Broker<R> {
         };
         self.last_link += 1;
         let id = LinkId(self.last_link);
-        let link = Link::new(dial_id.clone(), (conn, of_dialer), (callee, of_callee), ack);
+        let link = Link::new(
+            dial_id.clone(),
+            (conn, of_dialer),
+            (callee, of_callee),
+            ack,
+            now,
+        );
+        self.link_tally.dialed(&link.route());
+        self.link_tally.asked(&link.route());
         self.streams += link.n_streams();
         let stream = link.stream(Direction::Dialer);
         self.links.insert(id, link);
@@ -145,6 +185,7 @@ impl<R: CryptoRng> Broker<R> {
         match (link.phase, answer) {
             (Phase::Asking(ack), CalleeAnswer::Accepted) => {
                 link.phase = Phase::Open;
+                self.link_tally.opened(&link.route());
                 let stream = link.stream(Direction::Listener);
                 self.counters.dials_succeeded += 1;
                 let accept = ServerEvent::StreamAccept(stream);

@@ -17,6 +17,7 @@ use crate::{
     id::{AckId, ConnId, PipeId, PipeSide},
     pipes::{Asking, Phase},
     quota::{self, DIAL_RATE},
+    tally::{Full, Route},
 };
 
 impl<R: CryptoRng> Broker<R> {
@@ -53,7 +54,7 @@ impl<R: CryptoRng> Broker<R> {
         }
         let joined = dialer.native.as_ref().and_then(|native| native.joined());
         let joined = joined.ok_or(Refusal::NotAuthorized)?;
-        let (from, record) = (joined.peer, joined.record.clone());
+        let (from, source) = (joined.peer, dialer.source);
         if from == to {
             return Err(Refusal::DialSelf);
         }
@@ -61,11 +62,16 @@ impl<R: CryptoRng> Broker<R> {
         if self.pipes.knows(&token) {
             return Err(Refusal::DuplicateDialId);
         }
-        if [from, to]
-            .iter()
-            .any(|peer| self.pipes.n_of(peer) >= quota::MAX_PIPES)
-        {
-            return Err(Refusal::TooManyDials);
+        let route = Route {
+            dialer: from,
+            callee: to,
+            source,
+        };
+        let is_early = self.pipes.may_ask_early(&route);
+        let tally = self.pipes.tally();
+        tally.check_dialer(&route).map_err(too_many)?;
+        if is_early {
+            tally.check_callee(&route).map_err(too_many)?;
         }
         let mut random = [0; 32];
         self.rng.fill_bytes(&mut random);
@@ -75,18 +81,57 @@ impl<R: CryptoRng> Broker<R> {
             dialer_conn: conn,
             callee_conn: callee,
             tokens: [token, for_callee],
+            is_callee_asked: false,
             is_dialer_here: false,
             is_callee_here: false,
         };
-        let id = self.pipes.insert(from, to, asking);
+        let id = self.pipes.insert(route, asking);
         self.deadlines.add(now + DIAL_DEADLINE, Deadline::Pipe(id));
+        let own_side = now + quota::OWN_SIDE_DEADLINE;
+        self.deadlines.add(own_side, Deadline::OwnSide(id));
+        if is_early {
+            self.ask_callee(id);
+        }
+        Ok(())
+    }
+
+    fn ask_callee(&mut self, id: PipeId) {
+        self.pipes.ask(id);
+        let Some(pipe) = self.pipes.get(id) else {
+            return;
+        };
+        let Phase::Asking(asking) = &pipe.phase else {
+            return;
+        };
+        let [_, token] = asking.tokens;
+        let (from, callee) = (pipe.route.dialer, asking.callee_conn);
+        let dialer = self.conns.get(&asking.dialer_conn);
+        let record = dialer.and_then(|dialer| dialer.native.as_ref()?.joined()?.record.clone());
         let incoming = StarEvent::Incoming {
             from,
-            token: for_callee,
+            token,
             record,
         };
         self.emit_star(callee, incoming);
-        Ok(())
+    }
+
+    /// The dialer's side is there: its callee is asked, unless it was (R-DIAL-17).
+    fn dialer_arrived(&mut self, id: PipeId) {
+        let Some(pipe) = self.pipes.get(id) else {
+            return;
+        };
+        let (route, callee) = match &pipe.phase {
+            Phase::Asking(asking) if !asking.is_callee_asked => (pipe.route, asking.callee_conn),
+            Phase::Asking(_) | Phase::Open => return,
+        };
+        let takes_nothing = self
+            .conns
+            .get(&callee)
+            .is_none_or(|callee| callee.outbox.control_bytes > quota::CONTROL_HIGH_BYTES);
+        if takes_nothing || self.pipes.tally().check_callee(&route).is_err() {
+            return self.give_up_pipe(id, Refusal::TooManyDials);
+        }
+        self.ask_callee(id);
     }
 
     /// Finds the connection of a peer that takes pipes.
@@ -135,17 +180,13 @@ impl<R: CryptoRng> Broker<R> {
         let Some((id, side)) = self.pipes.take_token(token) else {
             return Err(self.refuse_pipe());
         };
-        let Some(pipe) = self.pipes.get_mut(id) else {
+        let Some(asking) = self.pipes.arrive(id, side) else {
             return Err(Refusal::PipeUnknown);
         };
-        if let Phase::Asking(asking) = &mut pipe.phase {
-            match side {
-                PipeSide::Dialer => asking.is_dialer_here = true,
-                PipeSide::Callee => asking.is_callee_here = true,
-            }
-            if asking.is_dialer_here && asking.is_callee_here {
-                self.open_pipe(id);
-            }
+        if asking.is_dialer_here && asking.is_callee_here {
+            self.open_pipe(id);
+        } else if side == PipeSide::Dialer {
+            self.dialer_arrived(id);
         }
         Ok((id, side))
     }
@@ -167,7 +208,7 @@ impl<R: CryptoRng> Broker<R> {
             .get(&asking.callee_conn)
             .and_then(|callee| callee.native.as_ref()?.joined()?.record.clone());
         if let Some(pipe) = self.pipes.get(id) {
-            let (dialer, callee) = (pipe.dialer, pipe.callee);
+            let (dialer, callee) = (pipe.route.dialer, pipe.route.callee);
             self.commands.push_back(Command::OpenPipe {
                 pipe: id,
                 dialer,
@@ -195,6 +236,16 @@ impl<R: CryptoRng> Broker<R> {
 
     pub(super) fn pipe_expired(&mut self, id: PipeId) {
         self.give_up_pipe(id, Refusal::DialTimeout);
+    }
+
+    /// A dialer that has not opened its own side in time has given up.
+    pub(super) fn own_side_expired(&mut self, id: PipeId) {
+        let is_missing = self.pipes.get(id).is_some_and(
+            |pipe| matches!(&pipe.phase, Phase::Asking(asking) if !asking.is_dialer_here),
+        );
+        if is_missing {
+            self.give_up_pipe(id, Refusal::DialTimeout);
+        }
     }
 
     /// Ends a dial that waits; an open pipe goes on.
@@ -243,5 +294,11 @@ impl<R: CryptoRng> Broker<R> {
             }
         }
         2 * n_open
+    }
+}
+
+fn too_many(full: Full) -> Refusal {
+    match full {
+        Full::Callee | Full::Other => Refusal::TooManyDials,
     }
 }

@@ -51,6 +51,7 @@ impl<R: CryptoRng> Broker<R> {
         let reader = link.reader(direction);
         let weight = link.half_mut(direction).push(payload, now);
         let source = link.writer_source(direction);
+        link.last_active = now;
         self.queued_bytes += weight;
         self.account.add(source, weight);
         if let Some(connection) = self.conns.get_mut(&reader) {
@@ -201,6 +202,10 @@ impl<R: CryptoRng> Broker<R> {
             return;
         };
         self.streams -= link.n_streams();
+        match link.phase {
+            Phase::Open => self.link_tally.closed(&link.route()),
+            Phase::Asking(_) | Phase::Abandoned => self.link_tally.given_up(&link.route()),
+        }
         for direction in BOTH {
             let discarded = link.half_mut(direction).finish();
             self.account

@@ -9,6 +9,7 @@ mod leave;
 mod limits;
 mod native;
 mod peers;
+mod quotas;
 mod stop;
 mod stream;
 

@@ -292,3 +292,38 @@ async fn r_dial_11_a_pipe_whose_sides_are_cut_is_freed() {
     assert_serves_natively(&mut star).await;
     star.stop().await;
 }
+
+#[tokio::test]
+async fn r_dial_13_dials_whose_own_side_never_comes_close_nobody_off() {
+    let mut star = Star::with_args([]);
+    let mut victim = NativePeer::join(&star).await;
+    let mut evil = NativePeer::join(&star).await;
+    let mut honest = NativePeer::join(&star).await;
+    for _ in 0..512 {
+        evil.start_dial(&victim).await;
+    }
+    // The star has read them all, and the victim was asked for few.
+    evil.client.call("star-leave", serde_json::json!([])).await;
+    let (token, dial) = honest.start_dial(&victim).await;
+    let ours = PipeRequest::send(star.port(), &token).await;
+    let mut n_asked = 0;
+    let incoming = loop {
+        let incoming = victim.client.expect_incoming().await;
+        if incoming.from == honest.id() {
+            break incoming;
+        }
+        n_asked += 1;
+    };
+    assert!(n_asked <= 8, "asked {n_asked} times");
+    let theirs = PipeRequest::send(star.port(), &incoming.token).await;
+    let reply = honest.client.expect_ack(dial).await;
+    assert!(reply[0].is_null(), "{reply}");
+    let answers = [ours.answer().await, theirs.answer().await];
+    let mut pipe = answers.map(|answer| answer.expect("both sides are there"));
+    assert_carries(&mut pipe, "past 512 dials").await;
+    assert_ends(pipe).await;
+    let pipe = open_pipe(&star, &mut victim, &mut honest).await;
+    assert_ends(pipe).await;
+    assert_serves_natively(&mut star).await;
+    star.stop().await;
+}

@@ -1,6 +1,7 @@
 //! The native profile: joins, presence, grace, and legacy peers beside it.
 
 mod pipes;
+mod quotas;
 
 use libp2p_identity::PeerId;
 use starpoint_wire::native::{
@@ -50,10 +51,14 @@ fn native_join(peer: u8, hello: &Hello, namespaces: Vec<Namespace>) -> JoinCall 
 
 impl Star {
     fn greeted(&mut self) -> (ConnId, Hello) {
+        self.greeted_from(1_000 + self.last_conn)
+    }
+
+    fn greeted_from(&mut self, source: u64) -> (ConnId, Hello) {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
         self.broker
-            .connected_native(conn, SourceId(1), UNIX_NOW, self.now);
+            .connected_native(conn, SourceId(source), UNIX_NOW, self.now);
         let commands = self.drain();
         let [
             Command::StarEmit {
@@ -79,6 +84,15 @@ impl Star {
     /// A connection that has joined natively, in the default namespace.
     fn native(&mut self, peer: u8) -> ConnId {
         self.native_in(peer, default_space()).0
+    }
+
+    /// The same, from a source.
+    fn native_from(&mut self, source: u64, peer: u8) -> ConnId {
+        let (conn, hello) = self.greeted_from(source);
+        let join = native_join(peer, &hello, default_space());
+        let reply = self.join_as(conn, join);
+        assert!(matches!(reply, StarReply::Joined { .. }), "{reply:?}");
+        conn
     }
 
     fn native_in(&mut self, peer: u8, namespaces: Vec<Namespace>) -> (ConnId, bool, Vec<Page>) {

@@ -115,63 +115,6 @@ fn r_dial_4_a_visitor_dials_a_legacy_peer_from_its_own_address_only() {
 }
 
 #[test]
-fn r_dial_13_pipes_of_a_peer_are_bounded() {
-    let mut star = Star::guarded();
-    let (dialer, _) = (star.native(1), star.native(2));
-    let mut n_taken = 0;
-    for n in 0..=quota::MAX_PIPES {
-        let mut random = [0; 32];
-        random[..8].copy_from_slice(&n.to_le_bytes());
-        let (ack, commands) = star.star_dial(dialer, 2, PipeToken::from_random(random));
-        match star_reply_in(&commands, dialer, ack) {
-            None => n_taken += 1,
-            Some(reply) => assert_eq!(refused(reply), Refusal::TooManyDials),
-        }
-        star.advance(SECOND / 100);
-    }
-    assert_eq!(n_taken, quota::MAX_PIPES);
-}
-
-#[test]
-fn r_limit_11_open_pipes_and_waiting_dials_count_at_both_sides() {
-    let mut star = Star::guarded();
-    let callee = star.native(1);
-    let token = |n: usize| {
-        let mut random = [1; 32];
-        random[..8].copy_from_slice(&n.to_le_bytes());
-        PipeToken::from_random(random)
-    };
-    let mut open = Vec::new();
-    for n in 0..quota::MAX_PIPES {
-        if n % 128 == 0 {
-            star.native(10 + u8::try_from(n / 128).expect("few dialers"));
-        }
-        let dialer = ConnId(star.last_conn);
-        let (ack, commands) = star.star_dial(dialer, 1, token(n));
-        assert_eq!(star_reply_in(&commands, dialer, ack), None, "{n}");
-        if n % 2 == 0 {
-            let (_, _, for_callee) = incoming(&commands).expect("the callee is told");
-            star.arrive(&token(n)).0.expect("the dialer's side");
-            open.push(star.arrive(&for_callee).0.expect("the callee's side").0);
-        }
-    }
-    let other = star.native(2);
-    for (from, to) in [(other, 1), (callee, 2)] {
-        let (ack, commands) = star.star_dial(from, to, token(1_000));
-        let reply = star_reply_in(&commands, from, ack).expect("an answer");
-        assert_eq!(refused(reply), Refusal::TooManyDials);
-    }
-    star.broker.pipe_ended(open[0]);
-    let (ack, commands) = star.star_dial(other, 1, token(1_001));
-    assert_eq!(star_reply_in(&commands, other, ack), None, "there is room");
-    // Dials that wait end by themselves.
-    star.advance(11 * SECOND);
-    assert_eq!(star.gauges().pipes, open.len() - 1);
-    let (ack, commands) = star.star_dial(other, 1, token(1_002));
-    assert_eq!(star_reply_in(&commands, other, ack), None, "there is room");
-}
-
-#[test]
 fn r_dial_14_oneself_and_strangers_cannot_be_dialed() {
     let mut star = Star::guarded();
     let conn = star.native(1);
