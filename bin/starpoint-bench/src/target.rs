@@ -32,6 +32,9 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 /// Peers that a star of our own lets in: more than any measurement has.
 const MAX_PEERS: &str = "30000";
 
+/// Connections of those peers, and of their pipes.
+const MAX_CONNECTIONS: &str = "100000";
+
 /// Something to measure.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -137,7 +140,10 @@ impl Target {
                     .arg(folder.path().join("key"));
                 command
                     .args(["--listen", "127.0.0.1:0", "--max-peers", MAX_PEERS])
-                    .args(["--log", "error"]);
+                    .args(["--log", "error"])
+                    // All of them come from one address. A star that has no such limit
+                    // ignores the variable.
+                    .env("STARPOINT_MAX_CONNECTIONS_PER_IP", MAX_CONNECTIONS);
                 let (child, url) = spawn(command).await?;
                 let port = url
                     .rsplit_once(':')

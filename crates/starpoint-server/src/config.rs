@@ -10,6 +10,8 @@ use std::{
 use libp2p_identity::Keypair;
 use starpoint_wire::{AddressRule, limits};
 
+use crate::connections;
+
 /// Settings of one star. [`Config::default`] is a star for the public, without TLS.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -30,6 +32,14 @@ pub struct Config {
     pub metrics: Metrics,
     /// Most peers that may have joined at once. Default 10 000.
     pub max_peers: NonZeroUsize,
+    /// Most TCP connections at once; `None`, the default, allows two for each peer of
+    /// [`max_peers`](Self::max_peers) and [`SPARE_CONNECTIONS`]. A few more are
+    /// accepted, and answered about the star's health only.
+    pub max_connections: Option<NonZeroUsize>,
+    /// Most TCP connections at once from one IPv4 address or one IPv6 /64; `None`, the
+    /// default, allows a quarter of all, and at least
+    /// [`MIN_DEFAULT_CONNECTIONS_PER_IP`].
+    pub max_connections_per_ip: Option<NonZeroUsize>,
     /// Largest message that a peer may send, in bytes of payload. 64 KiB to
     /// 64 MiB; default [`limits::MAX_MESSAGE_BYTES`].
     pub max_message_bytes: usize,
@@ -61,6 +71,8 @@ impl Default for Config {
             tls: None,
             metrics: Metrics::Served,
             max_peers: NonZeroUsize::new(10_000).expect("10 000 is not zero"),
+            max_connections: None,
+            max_connections_per_ip: None,
             max_message_bytes: limits::MAX_MESSAGE_BYTES,
             max_buffered_bytes: DEFAULT_BUFFERED_BYTES,
             drain_deadline: Duration::from_secs(5),
@@ -91,6 +103,22 @@ pub struct TlsFiles {
     /// Private key, PEM: PKCS #8, PKCS #1 or SEC 1.
     pub key: PathBuf,
 }
+
+/// TCP connections that a peer may have on average: long polling takes two.
+const CONNECTIONS_PER_PEER: usize = 2;
+/// TCP connections beside those of the peers, where the number is not set.
+pub const SPARE_CONNECTIONS: usize = 256;
+/// Most TCP connections, whatever the settings say.
+const MAX_CONNECTIONS: usize = 1 << 24;
+/// Smallest default of [`Config::max_connections_per_ip`]: an office or a small
+/// carrier's NAT.
+pub const MIN_DEFAULT_CONNECTIONS_PER_IP: usize = 256;
+/// Part of all connections that one source may have by default.
+const SOURCES_THAT_FILL_A_STAR: usize = 4;
+/// Descriptors that connections may take beside those of
+/// [`Config::max_connections`]: those that are answered about the star's health, and
+/// those that are being closed.
+pub const CONNECTIONS_BESIDE: usize = connections::RESERVE + connections::MAX_CLOSING;
 
 /// Shortest announce interval.
 pub const MIN_ANNOUNCE_INTERVAL: Duration = Duration::from_millis(100);
@@ -128,6 +156,25 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Returns the number of TCP connections that there may be at once.
+    pub fn max_connections(&self) -> usize {
+        let wanted = self.max_connections.map_or_else(
+            || {
+                let of_peers = self.max_peers.get().saturating_mul(CONNECTIONS_PER_PEER);
+                of_peers.saturating_add(SPARE_CONNECTIONS)
+            },
+            NonZeroUsize::get,
+        );
+        wanted.min(MAX_CONNECTIONS)
+    }
+
+    /// Returns the number of TCP connections that one source may have at once.
+    pub fn max_connections_per_ip(&self) -> usize {
+        let share = self.max_connections() / SOURCES_THAT_FILL_A_STAR;
+        self.max_connections_per_ip
+            .map_or(share.max(MIN_DEFAULT_CONNECTIONS_PER_IP), NonZeroUsize::get)
+    }
+
     /// Checks what the types cannot.
     ///
     /// # Errors

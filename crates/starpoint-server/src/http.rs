@@ -11,10 +11,10 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{any, get},
 };
+pub(crate) use axum::{http::StatusCode, response::Response};
 use starpoint_wire::native::PIPE_PATH;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -23,6 +23,7 @@ use tower_http::cors::CorsLayer;
 use crate::{
     account::Account,
     config::Metrics,
+    connections::Connections,
     pipes::PipeShop,
     registry::Registry,
     socketio,
@@ -45,6 +46,7 @@ pub(crate) struct App {
     pub(crate) max_message_bytes: usize,
     pub(crate) tasks: TaskTracker,
     pub(crate) pipes: Arc<PipeShop>,
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl App {
@@ -72,6 +74,18 @@ pub(crate) fn router(app: App, metrics: Metrics) -> Router {
     router.layer(CorsLayer::very_permissive()).with_state(app)
 }
 
+/// Returns whether a path is served to connections that the star has no room for.
+pub(crate) fn is_about_health(path: &str) -> bool {
+    ["/healthz", "/metrics"].contains(&path)
+}
+
+/// Refuses a request of a connection that the star has no room for.
+pub(crate) fn no_room() -> Response {
+    let retry = [(axum::http::header::RETRY_AFTER, "10")];
+    let text = "too many connections\n";
+    (StatusCode::SERVICE_UNAVAILABLE, retry, text).into_response()
+}
+
 async fn page(State(app): State<App>) -> Response {
     match app.snapshot().await {
         Some(snapshot) => page::render(snapshot.gauges.peers).into_response(),
@@ -97,6 +111,7 @@ async fn metrics_text(State(app): State<App>) -> Response {
                 bytes_piped: app.pipes.carried_bytes(),
                 held_bytes: app.account.held_bytes(),
                 tally: app.tally,
+                connections: app.connections.numbers(),
             };
             metrics::render(&snapshot, sockets)
         }

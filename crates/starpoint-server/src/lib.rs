@@ -17,6 +17,7 @@ pub mod config;
 mod server;
 
 mod account;
+mod connections;
 mod listen;
 mod tls;
 

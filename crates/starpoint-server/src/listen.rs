@@ -1,30 +1,25 @@
 //! Accepting connections, each within its bounds.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod held;
+mod requests;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower_http::add_extension::AddExtension;
 
-use crate::source::Sources;
+use self::{held::Held, requests::Requests};
+use crate::{
+    connections::{Admitted, Connections},
+    source::{Source, Sources},
+};
 
 /// Time for a TLS handshake.
 const TLS_DEADLINE: Duration = Duration::from_secs(10);
@@ -32,6 +27,10 @@ const TLS_DEADLINE: Duration = Duration::from_secs(10);
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// Largest head of a request.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Time that a client has to take some of an answer.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// Time for a connection that may only ask for the star's health.
+const RESERVE_DEADLINE: Duration = Duration::from_secs(5);
 /// Pause after an accept that failed for want of something, such as descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,8 +40,7 @@ pub(crate) struct Acceptor {
     pub(crate) router: Router,
     pub(crate) sources: Arc<Sources>,
     pub(crate) tls: Option<TlsAcceptor>,
-    /// One permit for each connection, taken before it is accepted.
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) tasks: TaskTracker,
     /// No more connections are accepted, and idle ones are closed.
     pub(crate) drain: CancellationToken,
@@ -53,26 +51,25 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     /// Accepts until the star drains.
     pub(crate) async fn run(self, listener: TcpListener) {
-        while let Some((stream, addr, permit)) = self.next(&listener).await {
-            let connection = self.clone().serve(stream, addr, permit);
+        while let Some((stream, addr)) = self.next(&listener).await {
+            let source = self.sources.of(addr.ip());
+            let admitted = self.connections.admit(source.id);
+            let connection = self.clone().serve(stream, addr, source, admitted);
             let end = self.end.clone();
             self.tasks.spawn(end.run_until_cancelled_owned(connection));
         }
     }
 
-    async fn next(
-        &self,
-        listener: &TcpListener,
-    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    async fn next(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         let accept = async {
-            // The semaphore is never closed.
-            let permit = self.permits.clone().acquire_owned().await.ok()?;
+            self.connections.settled().await;
             loop {
                 match listener.accept().await {
-                    Ok((stream, addr)) => return Some((stream, addr, permit)),
+                    Ok(accepted) => return accepted,
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, "Cannot accept connections");
+                        self.connections.shed();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }
@@ -81,23 +78,53 @@ impl Acceptor {
         tokio::select! {
             biased;
             () = self.drain.cancelled() => None,
-            accepted = accept => accepted,
+            accepted = accept => Some(accepted),
         }
     }
 
-    async fn serve(self, stream: TcpStream, addr: SocketAddr, permit: OwnedSemaphorePermit) {
+    async fn serve(
+        self,
+        stream: TcpStream,
+        addr: SocketAddr,
+        source: Arc<Source>,
+        admitted: Admitted,
+    ) {
+        let Admitted {
+            slot,
+            to_go,
+            refused,
+        } = admitted;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%addr, %error, "Connection lost");
             return;
         }
-        let stream = Held {
-            io: stream,
-            _permit: permit,
+        let requests = Requests {
+            router: self.router.clone(),
+            source,
+            marker: slot.marker(),
+            refused,
         };
+        let stream = Held::new(stream, slot, WRITE_DEADLINE);
+        let deadline = async {
+            match refused {
+                Some(_) => tokio::time::sleep(RESERVE_DEADLINE).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // Nobody can say so any more once it is upgraded.
+            Ok(()) = to_go => tracing::debug!(%addr, "Connection made room for another"),
+            () = deadline => tracing::debug!(%addr, "Connection without a place too slow"),
+            () = self.handshake(stream, addr, requests) => {}
+        }
+    }
+
+    async fn handshake(&self, stream: Held<TcpStream>, addr: SocketAddr, requests: Requests) {
         match self.tls.clone() {
-            None => self.http(stream, addr).await,
+            None => self.http(stream, addr, requests).await,
             Some(tls) => match tokio::time::timeout(TLS_DEADLINE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.http(stream, addr).await,
+                Ok(Ok(stream)) => self.http(stream, addr, requests).await,
                 Ok(Err(error)) => tracing::debug!(%addr, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%addr, "TLS handshake too slow"),
             },
@@ -105,16 +132,16 @@ impl Acceptor {
     }
 
     async fn http(
-        self,
+        &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         addr: SocketAddr,
+        requests: Requests,
     ) {
-        let service = AddExtension::new(self.router, self.sources.of(addr.ip()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_DEADLINE)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+            .serve_connection(TokioIo::new(stream), requests)
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let result = tokio::select! {
@@ -139,50 +166,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
     )
-}
-
-/// A connection that holds its permit until it is closed, upgraded or not.
-struct Held<S> {
-    io: S,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     account::Account,
     config::{Config, ConfigError, TlsFiles},
+    connections::{Bounds, Connections},
     http::{self, App},
     listen::Acceptor,
     pipes::{PipeShop, Pipes},
@@ -32,12 +33,6 @@ use crate::{
 
 /// Requests to the star that may wait; whoever asks waits too.
 const REQUEST_QUEUE: usize = 64;
-/// TCP connections that a peer may have on average: long polling takes two.
-const CONNECTIONS_PER_PEER: usize = 2;
-/// TCP connections beside those of the peers.
-const SPARE_CONNECTIONS: usize = 256;
-/// Most TCP connections, whatever the settings say.
-const MAX_CONNECTIONS: usize = 1 << 24;
 /// Time between two looks at the sessions.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for connections to write what they have and close.
@@ -186,7 +181,6 @@ struct Running {
     registry: Arc<Registry>,
     acceptor: Acceptor,
     star: mpsc::Sender<Request>,
-    max_connections: usize,
     /// Tasks that live as long as the star.
     core: JoinSet<()>,
 }
@@ -215,14 +209,15 @@ impl Running {
         let pipes = Pipes::new(end.clone());
         let mut core = JoinSet::new();
         core.spawn(Star::new(broker, inbox, requests, pipes).run());
-        let max_connections = config.max_peers.get().saturating_mul(CONNECTIONS_PER_PEER);
-        let max_connections = max_connections
-            .saturating_add(SPARE_CONNECTIONS)
-            .min(MAX_CONNECTIONS);
         let tally = Arc::new(Tally::default());
         let account = Account::new(config.max_buffered_bytes, config.max_message_bytes);
-        let registry = Arc::new(Registry::new(events, max_connections, Arc::clone(&tally)));
-        let connections = TaskTracker::new();
+        let bounds = Bounds {
+            total: config.max_connections(),
+            per_source: config.max_connections_per_ip(),
+        };
+        let registry = Arc::new(Registry::new(events, bounds.total, Arc::clone(&tally)));
+        let connections = Connections::new(bounds);
+        let tasks = TaskTracker::new();
         let app = App {
             registry: registry.clone(),
             socketio: socketio::service(config.max_message_bytes),
@@ -230,15 +225,16 @@ impl Running {
             account: Arc::clone(&account),
             tally,
             max_message_bytes: config.max_message_bytes,
-            tasks: connections.clone(),
+            tasks: tasks.clone(),
             pipes: Arc::new(PipeShop::new(config.pipe_rate)),
+            connections: connections.clone(),
         };
         let acceptor = Acceptor {
             router: http::router(app, config.metrics),
             sources: Arc::new(Sources::new(account)),
             tls: server.tls.as_ref().map(|(_, acceptor)| acceptor.clone()),
-            permits: Arc::new(Semaphore::new(max_connections)),
-            tasks: connections.clone(),
+            connections,
+            tasks,
             drain: shutdown.drain.clone(),
             end,
         };
@@ -246,7 +242,6 @@ impl Running {
             registry,
             acceptor,
             star,
-            max_connections,
             core,
         }
     }
@@ -298,17 +293,10 @@ impl Running {
         }
         self.registry.finish_all();
         tokio::select! {
-            _ = tokio::time::timeout(CLOSE_DEADLINE, self.all_closed()) => {}
+            _ = tokio::time::timeout(CLOSE_DEADLINE, self.acceptor.connections.all_ended()) => {}
             () = shutdown.cut.cancelled() => {}
         }
         self.core.shutdown().await;
         report
-    }
-
-    /// Waits until every connection has given its permit back.
-    async fn all_closed(&self) {
-        let all = u32::try_from(self.max_connections).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        let _ = self.acceptor.permits.acquire_many(all).await;
     }
 }

@@ -8,10 +8,13 @@
 pub mod attack;
 pub mod native;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use serde_json::{Value, json};
-use starpoint_test_support::{Client, Engine, Identity, Star, connect_peers, within};
+use starpoint_test_support::{Client, Engine, Identity, Profile, Star, connect_peers, within};
 
 /// How far above its baseline the memory of a star may end, in bytes.
 ///
@@ -47,6 +50,17 @@ impl Peer {
     pub async fn join_with(star: &Star, engine: Engine) -> Self {
         let client = Client::connect(star.port(), engine).await;
         Self::join_as(client, &new_identity()).await
+    }
+
+    /// Like [`join`](Self::join), from this address of 127.0.0.0/8.
+    ///
+    /// # Panics
+    ///
+    /// When the star refuses.
+    pub async fn join_from(star: &Star, from: Ipv4Addr) -> Self {
+        let connecting = Client::try_connect_from(from, star.port(), Engine::V4, Profile::Legacy);
+        let client = within("handshake", connecting).await;
+        Self::join_as(client.expect("the star accepts"), &new_identity()).await
     }
 
     /// Joins as this identity, whether the star challenges or not.

@@ -10,7 +10,7 @@ mod peer;
 mod polling;
 mod websocket;
 
-use std::{collections::VecDeque, fmt, future::Future, time::Duration};
+use std::{collections::VecDeque, fmt, future::Future, net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
@@ -139,7 +139,22 @@ impl Client {
         engine: Engine,
         profile: Profile,
     ) -> anyhow::Result<Self> {
-        let wire = WebSocket::connect(port, engine, profile).await?;
+        Self::try_connect_from(Ipv4Addr::LOCALHOST, port, engine, profile).await
+    }
+
+    /// Like [`try_connect_as`](Self::try_connect_as), from this address of
+    /// 127.0.0.0/8.
+    ///
+    /// # Errors
+    ///
+    /// What broke the handshake.
+    pub async fn try_connect_from(
+        from: Ipv4Addr,
+        port: u16,
+        engine: Engine,
+        profile: Profile,
+    ) -> anyhow::Result<Self> {
+        let wire = WebSocket::connect(from, port, engine, profile).await?;
         let mut client = Self::new(Wire::WebSocket(Box::new(wire)), port, engine);
         client.handshake().await?;
         Ok(client)
@@ -153,7 +168,8 @@ impl Client {
     /// Like [`connect_without_handshake`](Self::connect_without_handshake), with
     /// this offer.
     pub async fn connect_without_handshake_as(port: u16, engine: Engine, profile: Profile) -> Self {
-        let wire = within("upgrade", WebSocket::connect(port, engine, profile)).await;
+        let connecting = WebSocket::connect(Ipv4Addr::LOCALHOST, port, engine, profile);
+        let wire = within("upgrade", connecting).await;
         let wire = Wire::WebSocket(Box::new(wire.expect("the star accepts")));
         Self::new(wire, port, engine)
     }

@@ -49,7 +49,16 @@ impl HttpConnection {
     ///
     /// When nobody accepts.
     pub async fn connect(port: u16) -> Self {
-        let connecting = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+        Self::connect_from(Ipv4Addr::LOCALHOST, port).await
+    }
+
+    /// Like [`connect`](Self::connect), from this address of 127.0.0.0/8.
+    ///
+    /// # Panics
+    ///
+    /// When nobody accepts.
+    pub async fn connect_from(from: Ipv4Addr, port: u16) -> Self {
+        let connecting = crate::connect_from(from, port);
         let stream = within("connect", connecting)
             .await
             .expect("the star accepts");
@@ -170,7 +179,16 @@ impl HttpConnection {
 ///
 /// When there is no response.
 pub async fn get(port: u16, target: &str) -> Response {
-    let mut connection = HttpConnection::connect(port).await;
+    get_from(Ipv4Addr::LOCALHOST, port, target).await
+}
+
+/// Like [`get`], from this address of 127.0.0.0/8.
+///
+/// # Panics
+///
+/// When there is no response.
+pub async fn get_from(from: Ipv4Addr, port: u16, target: &str) -> Response {
+    let mut connection = HttpConnection::connect_from(from, port).await;
     connection
         .send("GET", target, "", b"")
         .await

@@ -16,7 +16,14 @@
 
 #![deny(missing_docs)]
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use tokio::net::{TcpSocket, TcpStream};
 
 pub mod client;
 pub mod http;
@@ -46,4 +53,17 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("not within {DEADLINE:?}: {what}"),
     }
+}
+
+/// Connects to a port of this machine, from this address of it: all of 127.0.0.0/8
+/// are.
+///
+/// # Errors
+///
+/// Nobody accepts, or the address is no address of this machine.
+pub(crate) async fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    socket.connect(to).await
 }

@@ -202,12 +202,26 @@ pub(super) struct Chosen {
     #[arg(
         long,
         value_name = "N",
-        value_parser = peers_parser(),
+        value_parser = count_parser(),
         env = "STARPOINT_MAX_PEERS",
         hide_env_values = true,
         help_heading = "Limits"
     )]
     pub(super) max_peers: Option<NonZeroUsize>,
+
+    /// Most connections at once from one IP address [default: a quarter of all, at least 256]
+    ///
+    /// The star accepts 2 for each peer of --max-peers, and 256. Addresses of one IPv6 /64 count as
+    /// one. Those above the limit may ask for /healthz and /metrics only.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = count_parser(),
+        env = "STARPOINT_MAX_CONNECTIONS_PER_IP",
+        hide_env_values = true,
+        help_heading = "Limits"
+    )]
+    pub(super) max_connections_per_ip: Option<NonZeroUsize>,
 
     /// Largest message that a peer may send [default: 16MiB]
     ///
@@ -287,7 +301,7 @@ pub(super) struct Chosen {
     pub(super) log_format: Option<LogFormat>,
 }
 
-fn peers_parser() -> impl clap::builder::TypedValueParser<Value = NonZeroUsize> {
+fn count_parser() -> impl clap::builder::TypedValueParser<Value = NonZeroUsize> {
     clap::builder::StringValueParser::new().try_map(|text| {
         text.parse::<NonZeroUsize>()
             .map_err(|_| "not a whole number above 0")
@@ -307,6 +321,7 @@ impl Chosen {
             announce_interval: self.announce_interval.or(other.announce_interval),
             grace: self.grace.or(other.grace),
             max_peers: self.max_peers.or(other.max_peers),
+            max_connections_per_ip: self.max_connections_per_ip.or(other.max_connections_per_ip),
             max_message: self.max_message.or(other.max_message),
             max_buffered: self.max_buffered.or(other.max_buffered),
             pipe_rate: self.pipe_rate.or(other.pipe_rate),

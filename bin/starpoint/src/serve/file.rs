@@ -147,6 +147,7 @@ mod tests {
             announce-interval = "3s"
             grace = "1m"
             max-peers = 7
+            max-connections-per-ip = 300
             max-message = "1MiB"
             pipe-rate = "1MiB"
             no-metrics = true

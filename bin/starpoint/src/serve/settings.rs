@@ -91,6 +91,10 @@ impl Settings {
                 None => default.metrics,
             },
             max_peers: chosen.max_peers.unwrap_or(default.max_peers),
+            max_connections: default.max_connections,
+            max_connections_per_ip: chosen
+                .max_connections_per_ip
+                .or(default.max_connections_per_ip),
             max_message_bytes: chosen
                 .max_message
                 .map_or(default.max_message_bytes, MessageSize::get),
@@ -135,6 +139,7 @@ impl Settings {
             announce_interval: Some(AnnounceInterval::new(config.announce_interval)),
             grace: Some(Grace::new(config.grace)),
             max_peers: Some(config.max_peers),
+            max_connections_per_ip: config.max_connections_per_ip,
             max_message: Some(MessageSize::new(config.max_message_bytes)),
             max_buffered: Some(BufferSize::new(config.max_buffered_bytes)),
             pipe_rate: config.pipe_rate.map(ByteRate::new),

@@ -187,6 +187,22 @@ fn a_pipe_rate_is_set_at_each_source_and_unlimited_without_one() {
 }
 
 #[test]
+fn connections_of_an_address_are_set_at_each_source_and_follow_the_peers_without_one() {
+    let folder = Folder::new();
+    let key = "max-connections-per-ip";
+    let ended = run(&mut print_config());
+    assert!(!ended.expect_output().contains(key));
+    let path = folder.write("ip.toml", "max-connections-per-ip = 1\n");
+    let mut command = print_config();
+    command.arg("--config").arg(path);
+    assert_prints(&mut command, key, "1");
+    command.env("STARPOINT_MAX_CONNECTIONS_PER_IP", "2");
+    assert_prints(&mut command, key, "2");
+    command.arg("--max-connections-per-ip=3");
+    assert_prints(&mut command, key, "3");
+}
+
+#[test]
 fn the_key_file_is_set_at_each_source_and_in_the_data_folder_without_one() {
     let folder = Folder::new();
     let quoted = |path: &Path| format!("{:?}", path.display().to_string());
@@ -272,9 +288,10 @@ fn what_is_printed_can_be_read_again() {
     }
     command.args(["--tls-cert", "c\"ert.pem", "--tls-key", "../key.pem"]);
     command.args(["--key", "star.key", "--pipe-rate", "1MiB"]);
+    command.arg("--max-connections-per-ip=7");
     let first = run(&mut command);
     let printed = first.expect_output();
-    assert_eq!(printed.lines().count(), SETTINGS.len() + 4);
+    assert_eq!(printed.lines().count(), SETTINGS.len() + 5);
 
     let elsewhere = Folder::new();
     let path = elsewhere.write("printed.toml", printed);

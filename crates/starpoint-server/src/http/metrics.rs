@@ -15,6 +15,7 @@ use prometheus_client::{
 use starpoint_wire::{CallKind, Cut, Refusal};
 
 use crate::{
+    connections::Numbers,
     star::Snapshot,
     tally::{CloseCause, Tally},
 };
@@ -47,6 +48,7 @@ pub(super) struct Sockets {
     /// What waits anywhere in the server.
     pub(super) held_bytes: usize,
     pub(super) tally: Arc<Tally>,
+    pub(super) connections: Numbers,
 }
 
 /// Turns a snapshot into metrics.
@@ -62,6 +64,7 @@ impl Collector for StarCollector {
         self.outcomes(&mut encoder)?;
         self.flow(&mut encoder)?;
         self.sockets(&mut encoder)?;
+        self.connections(&mut encoder)?;
         let help = "Build of this star; always 1";
         let mut info = family(
             &mut encoder,
@@ -255,6 +258,36 @@ impl StarCollector {
             gauge(encoder, name, help, value as u64)?;
         }
         Ok(())
+    }
+}
+
+impl StarCollector {
+    /// The sockets, whatever is behind them.
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let numbers = &self.sockets.connections;
+        let now = [
+            (
+                "starpoint_sockets",
+                "Open TCP connections",
+                numbers.connections,
+            ),
+            (
+                "starpoint_sources",
+                "Networks that have a TCP connection",
+                numbers.sources,
+            ),
+        ];
+        for (name, help, value) in now {
+            gauge(encoder, name, help, value as u64)?;
+        }
+        let reasons = [
+            ("star-full", numbers.star_full),
+            ("source-full", numbers.source_full),
+            ("idle", numbers.shed),
+        ];
+        let help = "TCP connections without a place, by reason";
+        let name = "starpoint_connections_refused";
+        counters_by(encoder, name, help, "reason", reasons)
     }
 }
 

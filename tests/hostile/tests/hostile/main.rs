@@ -3,6 +3,7 @@
 mod arguments;
 mod challenge;
 mod closes;
+mod crowds;
 mod dials;
 mod floods;
 mod http;

@@ -31,11 +31,12 @@ pub(super) struct WebSocket {
 
 impl WebSocket {
     pub(super) async fn connect(
+        from: Ipv4Addr,
         port: u16,
         engine: Engine,
         profile: Profile,
     ) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        let stream = crate::connect_from(from, port).await?;
         let number = engine.number();
         let offer = match profile {
             Profile::Legacy => "",
