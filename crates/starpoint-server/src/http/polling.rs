@@ -7,7 +7,7 @@
 
 mod engine3;
 
-use std::{convert::Infallible, future::poll_fn, sync::Arc};
+use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, HttpBody},
@@ -30,6 +30,12 @@ use crate::{
 
 /// Largest answer to the first request of a session.
 const MAX_OPEN_BYTES: usize = 4096;
+
+/// Time for one POST of a session to wait for the others before it.
+const TURN_DEADLINE: Duration = Duration::from_secs(60);
+/// Time for a body to come, and for one that is a large message.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+const LARGE_BODY_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Begins a session.
 pub(super) async fn begin(mut app: App, source: Arc<Source>, mut request: Request) -> Response {
@@ -80,7 +86,10 @@ pub(super) async fn exchange(app: App, sid: &str, request: Request) -> Response 
 }
 
 async fn post(mut app: App, session: &Session, request: Request) -> Response {
-    let _turn = session.polling_turn().await;
+    let turn = tokio::time::timeout(TURN_DEADLINE, session.polling_turn());
+    let Ok(_turn) = turn.await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     session.readable().await;
     let Some(len) = request.body().size_hint().exact() else {
         return StatusCode::LENGTH_REQUIRED.into_response();
@@ -99,7 +108,7 @@ async fn post(mut app: App, session: &Session, request: Request) -> Response {
     session.reads_block_of(len);
     session.message_began();
     let mut charge = Charge::none(Arc::clone(&session.source));
-    let response = match whole(request, &mut charge).await {
+    let response = match in_time(whole(request, &mut charge), len).await {
         Some(request) => {
             session.heard();
             let Ok(response) = app.socketio.call(request).await;
@@ -136,6 +145,15 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.set_wait(Wait::No);
     }
+}
+
+/// Waits for a body of this length to be read: `None` when it takes too long.
+async fn in_time<T>(reading: impl Future<Output = Option<T>>, len: usize) -> Option<T> {
+    let deadline = match len > SMALL_BYTES {
+        true => LARGE_BODY_DEADLINE,
+        false => BODY_DEADLINE,
+    };
+    tokio::time::timeout(deadline, reading).await.ok()?
 }
 
 /// Reads a request's body and returns the request with the body in pieces that
@@ -223,4 +241,51 @@ where
 fn is_empty_poll<B>(response: &Response<B>, len: u64) -> bool {
     const NOOP_BYTES: u64 = 3;
     len <= NOOP_BYTES || !response.headers().contains_key(header::CONTENT_TYPE)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use starpoint_broker::SourceId;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::account::Account;
+
+    /// A POST whose body has begun and goes on for ever, a byte every 5 s.
+    fn endless() -> Request {
+        let pieces = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Some((Ok::<_, Infallible>("1"), ()))
+        });
+        Request::new(Body::from_stream(pieces))
+    }
+
+    fn nothing_charged() -> Charge {
+        let account = Account::new(1 << 20, 1 << 16);
+        Charge::none(Arc::new(Source::new(SourceId(1), account)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_is_given_up() {
+        for (len, seconds) in [(10, 30), (SMALL_BYTES + 1, 60)] {
+            let begin = Instant::now();
+            let mut charge = nothing_charged();
+            assert!(in_time(whole(endless(), &mut charge), len).await.is_none());
+            assert_eq!(begin.elapsed().as_secs(), seconds);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_body_is_waited_for() {
+        let pieces = stream::iter(["1", "2"]).then(|piece| async move {
+            tokio::time::sleep(Duration::from_secs(14)).await;
+            Ok::<_, Infallible>(piece)
+        });
+        let request = Request::new(Body::from_stream(pieces));
+        let mut charge = nothing_charged();
+        let request = in_time(whole(request, &mut charge), 2).await.unwrap();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "12");
+    }
 }
