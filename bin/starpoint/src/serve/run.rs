@@ -1,6 +1,6 @@
 //! A star from its start to its end.
 
-use starpoint_server::{Listening, Server, Shutdown, ShutdownReport};
+use starpoint_server::{Config, Listening, Server, Shutdown, ShutdownReport};
 
 use super::{open_files, settings::Settings};
 use crate::{error::Failure, exit::Exit, signals::Signals, stdout};
@@ -11,29 +11,31 @@ use crate::{error::Failure, exit::Exit, signals::Signals, stdout};
 ///
 /// The star cannot start.
 pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
-    open_files::raise_limit(settings.config.max_peers);
+    let mut config = settings.config.clone();
+    open_files::raise_limit(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Failure::internal)?;
-    let ended = runtime.block_on(serve(settings));
+    let ended = runtime.block_on(serve(settings, config));
     // Whatever still runs was given its time.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(settings: &Settings) -> Result<Exit, Failure> {
+async fn serve(settings: &Settings, mut config: Config) -> Result<Exit, Failure> {
     // Before the first listener: whoever sees its line may signal at once.
     let signals = Signals::catch().map_err(Failure::internal)?;
-    let mut config = settings.config.clone();
     config.identity = settings.key.load_or_create()?;
     let star = config.identity.public().to_peer_id();
+    let connections = config.max_connections();
     let server = Server::bind(config).await?;
     announce(server.listening());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         %star,
         listeners = server.listening().len(),
+        max_connections = connections,
         "Star started"
     );
     let shutdown = Shutdown::new();

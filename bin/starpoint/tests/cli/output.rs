@@ -134,6 +134,30 @@ fn more_peers_than_files_are_warned_of() {
 }
 
 #[test]
+fn no_more_connections_are_accepted_than_files_can_be_open() {
+    let mut star = Running::start(starpoint_with_ulimit("ulimit -n 300").args([
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--max-peers=100",
+    ]));
+    let line = star.stdout_line();
+    let addr = line.strip_prefix("listening http://").unwrap().to_owned();
+    let sockets: Vec<_> = (0..400)
+        .map(|_| std::net::TcpStream::connect(&addr).unwrap())
+        .collect();
+    let mut probe = std::net::TcpStream::connect(&addr).unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nhost: star\r\nconnection: close\r\n\r\n";
+    std::io::Write::write_all(&mut probe, request).unwrap();
+    let answer = std::io::read_to_string(probe).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(sockets);
+    star.signal("TERM");
+    let ended = star.wait();
+    assert!(ended.stderr.contains("max_connections=140"), "{ended:?}");
+    assert!(!ended.stderr.contains("WARN"), "{ended:?}");
+}
+
+#[test]
 fn an_error_goes_to_stderr_only() {
     let ended = run(starpoint().args(["serve", "--max-peers=none"]));
     assert_eq!(ended.stdout, "");
