@@ -10,7 +10,7 @@ use std::{
 use libp2p_identity::Keypair;
 use starpoint_wire::{AddressRule, limits};
 
-use crate::connections;
+use crate::{connections, proxy::TrustedProxy};
 
 /// Settings of one star. [`Config::default`] is a star for the public, without TLS.
 #[derive(Clone, Debug)]
@@ -40,6 +40,12 @@ pub struct Config {
     /// default, allows a quarter of all, and at least
     /// [`MIN_DEFAULT_CONNECTIONS_PER_IP`].
     pub max_connections_per_ip: Option<NonZeroUsize>,
+    /// Reverse proxies that are believed about where a client is, in `X-Forwarded-For`
+    /// and with [`proxy_protocol`](Self::proxy_protocol). Default none.
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// Whether trusted proxies speak the PROXY protocol. Default
+    /// [`ProxyProtocol::Off`].
+    pub proxy_protocol: ProxyProtocol,
     /// Largest message that a peer may send, in bytes of payload. 64 KiB to
     /// 64 MiB; default [`limits::MAX_MESSAGE_BYTES`].
     pub max_message_bytes: usize,
@@ -73,6 +79,8 @@ impl Default for Config {
             max_peers: NonZeroUsize::new(10_000).expect("10 000 is not zero"),
             max_connections: None,
             max_connections_per_ip: None,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: ProxyProtocol::Off,
             max_message_bytes: limits::MAX_MESSAGE_BYTES,
             max_buffered_bytes: DEFAULT_BUFFERED_BYTES,
             drain_deadline: Duration::from_secs(5),
@@ -93,6 +101,16 @@ pub enum Metrics {
     Served,
     /// `GET /metrics` is not found.
     Hidden,
+}
+
+/// Whether a connection of a trusted proxy begins with a header of the PROXY
+/// protocol, version 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// It does not.
+    Off,
+    /// Each does; one that does not is closed. Others are served without one.
+    Version2,
 }
 
 /// Where the certificate is. Both files are read again when they change.
@@ -150,6 +168,9 @@ pub enum ConfigError {
         "largest message of {0} bytes is not between {MIN_MAX_MESSAGE_BYTES} and {MAX_MAX_MESSAGE_BYTES}"
     )]
     MaxMessage(usize),
+    /// No proxy is trusted to speak the PROXY protocol.
+    #[error("the PROXY protocol is on, and no proxy is trusted")]
+    ProxyProtocol,
     /// The grace period is too long.
     #[error("grace period {0:?} is longer than {MAX_GRACE:?}")]
     Grace(Duration),
@@ -189,6 +210,9 @@ impl Config {
         }
         if !(MIN_MAX_MESSAGE_BYTES..=MAX_MAX_MESSAGE_BYTES).contains(&self.max_message_bytes) {
             return Err(ConfigError::MaxMessage(self.max_message_bytes));
+        }
+        if self.proxy_protocol != ProxyProtocol::Off && self.trusted_proxies.is_empty() {
+            return Err(ConfigError::ProxyProtocol);
         }
         if self.grace > MAX_GRACE {
             return Err(ConfigError::Grace(self.grace));

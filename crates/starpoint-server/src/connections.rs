@@ -13,7 +13,7 @@ use std::{
 use starpoint_broker::SourceId;
 use tokio::sync::{Notify, oneshot};
 
-pub(crate) use table::{Bounds, RESERVE, Reason, Stage};
+pub(crate) use table::{Bounds, RESERVE, Reason, Share, Stage};
 use table::{Key, Table};
 
 /// Connections told to go that may not have gone yet, before accepting waits for
@@ -81,10 +81,10 @@ impl Connections {
     }
 
     /// Takes a new connection in.
-    pub(crate) fn admit(self: &Arc<Self>, source: SourceId) -> Admitted {
+    pub(crate) fn admit(self: &Arc<Self>, source: SourceId, share: Share) -> Admitted {
         let (signal, to_go) = oneshot::channel();
         let mut state = self.lock();
-        let admission = state.table.admit(source);
+        let admission = state.table.admit(source, share);
         state.signals.insert(admission.key, signal);
         if let Some(key) = admission.shed {
             state.tell_to_go(key);
@@ -201,6 +201,18 @@ pub(crate) struct Marker {
 }
 
 impl Marker {
+    /// Counts the connection for the client that its proxy speaks for now. Returns
+    /// whether the client may have one more.
+    pub(crate) fn attribute(&self, source: SourceId, share: Share) -> bool {
+        let mut state = self.connections.lock();
+        let is_room = state.table.attribute(self.key, source, share);
+        drop(state);
+        if !is_room {
+            self.connections.note(Reason::SourceFull);
+        }
+        is_room
+    }
+
     /// Notes that a request is under way.
     pub(crate) fn begin(&self) {
         self.connections.lock().table.advance(self.key, Stage::Busy);

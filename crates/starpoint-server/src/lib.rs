@@ -19,6 +19,7 @@ mod server;
 mod account;
 mod connections;
 mod listen;
+mod proxy;
 mod tls;
 
 mod gate;
@@ -34,5 +35,6 @@ mod source;
 mod star;
 mod tally;
 
-pub use config::{Challenge, Config, ConfigError, Metrics, TlsFiles};
+pub use config::{Challenge, Config, ConfigError, Metrics, ProxyProtocol, TlsFiles};
+pub use proxy::{InvalidProxy, TrustedProxy};
 pub use server::{BindError, Listening, Server, Shutdown, ShutdownReport};

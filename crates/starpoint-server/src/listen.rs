@@ -15,12 +15,19 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{held::Held, requests::Requests};
+use self::{
+    held::Held,
+    requests::{Origin, Requests},
+};
 use crate::{
-    connections::{Admitted, Connections},
-    source::{Source, Sources},
+    config::ProxyProtocol,
+    connections::{Admitted, Connections, Share},
+    proxy::{self, Proxies, Told},
+    source::Sources,
 };
 
+/// Time for a proxy to say where a connection comes from.
+const PROXY_DEADLINE: Duration = Duration::from_secs(5);
 /// Time for a TLS handshake.
 const TLS_DEADLINE: Duration = Duration::from_secs(10);
 /// Time for the head of a request, the wait for it included.
@@ -41,6 +48,8 @@ pub(crate) struct Acceptor {
     pub(crate) sources: Arc<Sources>,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) tasks: TaskTracker,
     /// No more connections are accepted, and idle ones are closed.
     pub(crate) drain: CancellationToken,
@@ -52,9 +61,9 @@ impl Acceptor {
     /// Accepts until the star drains.
     pub(crate) async fn run(self, listener: TcpListener) {
         while let Some((stream, addr)) = self.next(&listener).await {
-            let source = self.sources.of(addr.ip());
-            let admitted = self.connections.admit(source.id);
-            let connection = self.clone().serve(stream, addr, source, admitted);
+            let origin = Origin::new(&self.sources, &self.proxies, addr.ip());
+            let admitted = self.connections.admit(origin.id(), origin.share());
+            let connection = self.clone().serve(stream, addr, origin, admitted);
             let end = self.end.clone();
             self.tasks.spawn(end.run_until_cancelled_owned(connection));
         }
@@ -82,13 +91,7 @@ impl Acceptor {
         }
     }
 
-    async fn serve(
-        self,
-        stream: TcpStream,
-        addr: SocketAddr,
-        source: Arc<Source>,
-        admitted: Admitted,
-    ) {
+    async fn serve(self, stream: TcpStream, addr: SocketAddr, origin: Origin, admitted: Admitted) {
         let Admitted {
             slot,
             to_go,
@@ -100,7 +103,7 @@ impl Acceptor {
         }
         let requests = Requests {
             router: self.router.clone(),
-            source,
+            origin,
             marker: slot.marker(),
             refused,
         };
@@ -116,8 +119,31 @@ impl Acceptor {
             // Nobody can say so any more once it is upgraded.
             Ok(()) = to_go => tracing::debug!(%addr, "Connection made room for another"),
             () = deadline => tracing::debug!(%addr, "Connection without a place too slow"),
-            () = self.handshake(stream, addr, requests) => {}
+            () = self.introduced(stream, addr, requests) => {}
         }
+    }
+
+    /// Lets a proxy say where the connection comes from, if it is to.
+    async fn introduced(
+        &self,
+        mut stream: Held<TcpStream>,
+        addr: SocketAddr,
+        mut requests: Requests,
+    ) {
+        if self.proxy_protocol == ProxyProtocol::Version2 && requests.origin.share() == Share::Proxy
+        {
+            // Most connections need no buffer for it.
+            let told = Box::pin(proxy::read(&mut stream));
+            match tokio::time::timeout(PROXY_DEADLINE, told).await {
+                Ok(Ok(Told::Nothing)) => {}
+                Ok(Ok(Told::Client(client))) => {
+                    requests.came_from(Origin::new(&self.sources, &self.proxies, client));
+                }
+                Ok(Err(error)) => return tracing::warn!(%addr, %error, "Proxy is not understood"),
+                Err(_) => return tracing::warn!(%addr, "Proxy says nothing"),
+            }
+        }
+        self.handshake(stream, addr, requests).await;
     }
 
     async fn handshake(&self, stream: Held<TcpStream>, addr: SocketAddr, requests: Requests) {

@@ -8,7 +8,9 @@ use clap::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::value::{AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize};
+use super::value::{
+    AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize, ProxyNetwork,
+};
 use crate::log::{LogFilter, LogFormat};
 
 const AFTER_HELP: &str = "\
@@ -121,6 +123,38 @@ pub(super) struct Chosen {
         help_heading = "Listening"
     )]
     pub(super) tls_key: Option<PathBuf>,
+
+    /// Reverse proxy to believe about where clients are; repeatable [default: none]
+    ///
+    /// An address or a network, such as 10.0.0.0/8. Limits for each IP address then apply to the last
+    /// address in X-Forwarded-For that is no trusted proxy, and not to the proxy. Behind a proxy that
+    /// is not named, all clients share the limits of one address.
+    #[arg(
+        long,
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        env = "STARPOINT_TRUSTED_PROXY",
+        hide_env_values = true,
+        help_heading = "Listening"
+    )]
+    pub(super) trusted_proxy: Option<Vec<ProxyNetwork>>,
+
+    /// Expect the PROXY protocol, version 2, from trusted proxies [default: false]
+    ///
+    /// A connection of a trusted proxy that begins with anything else is closed.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        value_parser = BoolishValueParser::new(),
+        env = "STARPOINT_PROXY_PROTOCOL",
+        hide_env_values = true,
+        help_heading = "Listening"
+    )]
+    pub(super) proxy_protocol: Option<bool>,
 
     /// File with the star's own key, made if missing [default: starpoint/star.key in the data folder]
     ///
@@ -315,6 +349,8 @@ impl Chosen {
             listen: self.listen.or(other.listen),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            trusted_proxy: self.trusted_proxy.or(other.trusted_proxy),
+            proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
             key: self.key.or(other.key),
             no_challenge: self.no_challenge.or(other.no_challenge),
             strict_multiaddr: self.strict_multiaddr.or(other.strict_multiaddr),

@@ -141,6 +141,8 @@ mod tests {
             listen = ["127.0.0.1:1", "[::1]:2"]
             tls-cert = "cert.pem"
             tls-key = "key.pem"
+            trusted-proxy = ["192.0.2.1", "10.0.0.0/8"]
+            proxy-protocol = true
             key = "star.key"
             no-challenge = true
             strict-multiaddr = false
@@ -149,6 +151,7 @@ mod tests {
             max-peers = 7
             max-connections-per-ip = 300
             max-message = "1MiB"
+            max-buffered = "2MiB"
             pipe-rate = "1MiB"
             no-metrics = true
             log = "debug"

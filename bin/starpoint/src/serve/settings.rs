@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use starpoint_server::{Challenge, Config, ConfigError, Metrics, TlsFiles};
+use starpoint_server::{Challenge, Config, ConfigError, Metrics, ProxyProtocol, TlsFiles};
 use starpoint_wire::AddressRule;
 
 use super::{
     args::{Chosen, RawArgs},
     file,
     key::StarKey,
-    value::{AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize},
+    value::{AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize, ProxyNetwork},
 };
 use crate::{
     error::Failure,
@@ -91,6 +91,15 @@ impl Settings {
                 None => default.metrics,
             },
             max_peers: chosen.max_peers.unwrap_or(default.max_peers),
+            trusted_proxies: match chosen.trusted_proxy {
+                Some(networks) => networks.into_iter().map(|network| network.0).collect(),
+                None => default.trusted_proxies,
+            },
+            proxy_protocol: match chosen.proxy_protocol {
+                Some(true) => ProxyProtocol::Version2,
+                Some(false) => ProxyProtocol::Off,
+                None => default.proxy_protocol,
+            },
             max_connections: default.max_connections,
             max_connections_per_ip: chosen
                 .max_connections_per_ip
@@ -127,6 +136,14 @@ impl Settings {
             listen: Some(config.listen.iter().copied().map(ListenAddr).collect()),
             tls_cert: tls.map(|files| files.cert.clone()),
             tls_key: tls.map(|files| files.key.clone()),
+            trusted_proxy: (!config.trusted_proxies.is_empty()).then(|| {
+                let networks = config.trusted_proxies.iter().copied();
+                networks.map(ProxyNetwork).collect()
+            }),
+            proxy_protocol: match config.proxy_protocol {
+                ProxyProtocol::Version2 => Some(true),
+                ProxyProtocol::Off => None,
+            },
             key: self.key.path().map(Path::to_owned),
             no_challenge: Some(match config.challenge {
                 Challenge::Off => true,
@@ -157,6 +174,7 @@ impl Settings {
 pub(super) fn config_failure(error: ConfigError) -> Failure {
     let hint = match error {
         ConfigError::NoListener => "name one: `listen = [\"0.0.0.0:9090\"]`, or leave the key out",
+        ConfigError::ProxyProtocol => "name the proxy: `--trusted-proxy 192.0.2.1`",
         ConfigError::AnnounceInterval(_)
         | ConfigError::MaxMessage(_)
         | ConfigError::Grace(_)

@@ -5,9 +5,12 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, Serialize, de};
-use starpoint_server::config::{
-    MAX_ANNOUNCE_INTERVAL, MAX_GRACE, MAX_MAX_MESSAGE_BYTES, MIN_ANNOUNCE_INTERVAL,
-    MIN_MAX_MESSAGE_BYTES,
+use starpoint_server::{
+    TrustedProxy,
+    config::{
+        MAX_ANNOUNCE_INTERVAL, MAX_GRACE, MAX_MAX_MESSAGE_BYTES, MIN_ANNOUNCE_INTERVAL,
+        MIN_MAX_MESSAGE_BYTES,
+    },
 };
 
 const KIB: u64 = 1024;
@@ -34,6 +37,34 @@ impl TryFrom<String> for ListenAddr {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse().map_err(|error| format!("`{text}` is {error}"))
+    }
+}
+
+/// A reverse proxy, or a network of them: `192.0.2.1`, `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct ProxyNetwork(pub(super) TrustedProxy);
+
+impl FromStr for ProxyNetwork {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let network = text.parse().map(Self);
+        network.map_err(|error: starpoint_server::InvalidProxy| error.to_string())
+    }
+}
+
+impl TryFrom<String> for ProxyNetwork {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|error| format!("`{text}` is {error}"))
+    }
+}
+
+impl From<ProxyNetwork> for String {
+    fn from(network: ProxyNetwork) -> Self {
+        network.0.to_string()
     }
 }
 

@@ -203,6 +203,33 @@ fn connections_of_an_address_are_set_at_each_source_and_follow_the_peers_without
 }
 
 #[test]
+fn trusted_proxies_are_set_at_each_source_and_there_are_none_without_one() {
+    let folder = Folder::new();
+    let key = "trusted-proxy";
+    let ended = run(&mut print_config());
+    assert!(!ended.expect_output().contains("proxy"));
+    let path = folder.write("p.toml", "trusted-proxy = [\"10.0.0.0/8\", \"::1\"]\n");
+    let mut command = print_config();
+    command.arg("--config").arg(path);
+    assert_prints(&mut command, key, "[\"10.0.0.0/8\", \"::1\"]");
+    command.env("STARPOINT_TRUSTED_PROXY", "192.0.2.1,192.0.2.2");
+    assert_prints(&mut command, key, "[\"192.0.2.1\", \"192.0.2.2\"]");
+    command.args(["--trusted-proxy=192.0.2.3", "--trusted-proxy=2001:db8::/32"]);
+    assert_prints(&mut command, key, "[\"192.0.2.3\", \"2001:db8::/32\"]");
+    command.env("STARPOINT_PROXY_PROTOCOL", "false");
+    command.arg("--proxy-protocol");
+    assert_prints(&mut command, "proxy-protocol", "true");
+}
+
+#[test]
+fn nobody_may_speak_the_proxy_protocol_without_being_trusted() {
+    let ended = run(print_config().arg("--proxy-protocol"));
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("no proxy is trusted"), "{ended:?}");
+    assert!(ended.stderr.contains("--trusted-proxy"), "{ended:?}");
+}
+
+#[test]
 fn the_key_file_is_set_at_each_source_and_in_the_data_folder_without_one() {
     let folder = Folder::new();
     let quoted = |path: &Path| format!("{:?}", path.display().to_string());
@@ -288,10 +315,11 @@ fn what_is_printed_can_be_read_again() {
     }
     command.args(["--tls-cert", "c\"ert.pem", "--tls-key", "../key.pem"]);
     command.args(["--key", "star.key", "--pipe-rate", "1MiB"]);
-    command.arg("--max-connections-per-ip=7");
+    command.args(["--max-connections-per-ip=7", "--trusted-proxy=10.0.0.0/8"]);
+    command.arg("--proxy-protocol");
     let first = run(&mut command);
     let printed = first.expect_output();
-    assert_eq!(printed.lines().count(), SETTINGS.len() + 5);
+    assert_eq!(printed.lines().count(), SETTINGS.len() + 7);
 
     let elsewhere = Folder::new();
     let path = elsewhere.write("printed.toml", printed);

@@ -19,6 +19,15 @@ pub(crate) struct Bounds {
     pub(crate) per_source: usize,
 }
 
+/// Whether the share of a source applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// It does.
+    Bounded,
+    /// It does not: the connection is of a proxy, which speaks for many.
+    Proxy,
+}
+
 /// The number of a connection, in the order in which they were accepted.
 pub(crate) type Key = u64;
 
@@ -89,8 +98,9 @@ impl Table {
 
     /// Gives a new connection a place: an ordinary one, that of a connection without
     /// a request if need be, or one in the reserve.
-    pub(crate) fn admit(&mut self, source: SourceId) -> Admission {
-        let room = if self.open.n_of(source) >= self.bounds.per_source {
+    pub(crate) fn admit(&mut self, source: SourceId, share: Share) -> Admission {
+        let is_full = self.open.n_of(source) >= self.bounds.per_source;
+        let room = if is_full && share == Share::Bounded {
             let shed = self.idle.oldest_of(source);
             shed.ok_or(Reason::SourceFull).map(Some)
         } else if self.open.total >= self.bounds.total {
@@ -141,6 +151,28 @@ impl Table {
             Some(Stage::Idle | Stage::Busy | Stage::Upgraded) => self.set_stage(key, stage),
             Some(Stage::Reserve | Stage::Closing) | None => {}
         }
+    }
+
+    /// Counts a connection of a proxy for the client that the proxy speaks for now.
+    /// Returns whether the client may have one more.
+    pub(crate) fn attribute(&mut self, key: Key, source: SourceId, share: Share) -> bool {
+        let Some(entry) = self.entries.get(&key) else {
+            return false;
+        };
+        let (before, stage) = (entry.source, entry.stage);
+        match stage {
+            Stage::Idle | Stage::Busy | Stage::Upgraded if before != source => {}
+            Stage::Idle | Stage::Busy | Stage::Upgraded | Stage::Reserve | Stage::Closing => {
+                return true;
+            }
+        }
+        if share == Share::Bounded && self.open.n_of(source) >= self.bounds.per_source {
+            return false;
+        }
+        self.leave(key, before, stage);
+        self.enter(key, source, stage);
+        self.entries.insert(key, Entry { source, stage });
+        true
     }
 
     /// Forgets a connection that has ended.
@@ -297,7 +329,7 @@ mod tests {
     }
 
     fn admit(table: &mut Table, source: SourceId) -> Admission {
-        table.admit(source)
+        table.admit(source, Share::Bounded)
     }
 
     /// Admits a connection that is answered for good.
@@ -369,6 +401,24 @@ mod tests {
         }
         assert_eq!(admit(&mut table, SourceId(99)).shed, Some(keys[1]));
         assert_eq!(table.reserve.len(), RESERVE);
+    }
+
+    #[test]
+    fn a_connection_of_a_proxy_counts_for_its_client() {
+        let proxy = SourceId(9);
+        let mut table = table(10, 1);
+        let mut keys = Vec::new();
+        for _ in 0..3 {
+            let admission = table.admit(proxy, Share::Proxy);
+            assert_eq!(admission.refused, None);
+            keys.push(admission.key);
+        }
+        assert!(table.attribute(keys[0], ONE, Share::Bounded));
+        assert!(table.attribute(keys[0], ONE, Share::Bounded));
+        assert!(!table.attribute(keys[1], ONE, Share::Bounded));
+        assert!(table.attribute(keys[1], OTHER, Share::Bounded));
+        assert_eq!(admit(&mut table, ONE).shed, Some(keys[0]));
+        assert_eq!(table.n_sources(), 3);
     }
 
     #[test]

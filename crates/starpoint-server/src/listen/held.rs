@@ -181,7 +181,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::connections::{Bounds, Connections, Marker};
+    use crate::connections::{Bounds, Connections, Marker, Share};
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -191,7 +191,9 @@ mod tests {
             total: 1,
             per_source: 1,
         };
-        let slot = Connections::new(bounds).admit(SourceId(1)).slot;
+        let slot = Connections::new(bounds)
+            .admit(SourceId(1), Share::Bounded)
+            .slot;
         let marker = slot.marker();
         (Held::new(near, slot, DEADLINE), marker, far)
     }

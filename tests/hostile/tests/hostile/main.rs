@@ -12,6 +12,7 @@ mod native;
 mod packets;
 mod pipes;
 mod presence;
+mod proxies;
 mod slow_reader;
 mod stop;
 mod streams;
