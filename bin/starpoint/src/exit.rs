@@ -28,7 +28,7 @@ impl Exit {
     pub(crate) const NO_PEER: Self = Self(8);
     /// The peer, or the star for it, refuses.
     pub(crate) const REFUSED: Self = Self(9);
-    /// Another peer answers in the place of the one that was asked for.
+    /// Another peer or star answers in the place of the expected one.
     pub(crate) const WRONG_PEER: Self = Self(10);
     /// Nobody answers in time, or not with libp2p.
     pub(crate) const NO_ANSWER: Self = Self(11);

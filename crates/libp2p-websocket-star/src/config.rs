@@ -7,6 +7,8 @@ use starpoint_sio::{Connector, EngineVersion, Timers};
 use starpoint_wire::native::Namespace;
 use web_time::SystemTime;
 
+use crate::pins::{MemoryPins, StarPins};
+
 /// Whether a star has to make its peers prove who they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Challenge {
@@ -49,6 +51,9 @@ pub struct Config {
     /// each other. Default: the one in which legacy peers are, too. At most
     /// [`MAX_NAMESPACES`](starpoint_wire::native::MAX_NAMESPACES).
     pub namespaces: Vec<Namespace>,
+    /// Which star is expected where. Default: [`MemoryPins`], which trusts the first
+    /// star at a host, and no other for as long as this value or a clone lives.
+    pub pins: Arc<dyn StarPins>,
     /// Time for name, TCP, TLS, WebSocket and Socket.IO together. Default: 8 s.
     pub open_deadline: Duration,
     /// Time for a star to answer a join, signature included. Default: 8 s.
@@ -122,6 +127,7 @@ impl Config {
             challenge: Challenge::Required,
             profile: Profile::Auto,
             namespaces: vec![Namespace::default()],
+            pins: Arc::new(MemoryPins::default()),
             open_deadline: Duration::from_secs(8),
             join_deadline: Duration::from_secs(8),
             dial_deadline: Duration::from_secs(9),

@@ -8,7 +8,7 @@ use std::{
 use libp2p_core::Multiaddr;
 use libp2p_identity::{Keypair, PeerId};
 
-use crate::{config::Config, gauges::Gauges, net::OpenPipes};
+use crate::{config::Config, gauges::Gauges, homes::Homes, net::OpenPipes};
 
 /// Most addresses of a peer that are told or believed.
 pub(crate) const MAX_ADDRESSES: usize = 16;
@@ -46,4 +46,5 @@ pub(crate) struct Context {
     pub(crate) gauges: Gauges,
     pub(crate) external: ExternalAddresses,
     pub(crate) pipes: OpenPipes,
+    pub(crate) homes: Homes,
 }

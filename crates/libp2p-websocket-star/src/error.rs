@@ -3,7 +3,12 @@
 use std::io;
 
 use starpoint_sio::{Closed, OpenError};
-use starpoint_wire::Refusal;
+use std::sync::Arc;
+
+use libp2p_identity::PeerId;
+use starpoint_wire::{Refusal, native::StarHost};
+
+use crate::pins::Pin;
 
 /// What the transport gives to libp2p: an [`Error`], one level deeper.
 ///
@@ -38,6 +43,25 @@ pub enum Error {
     /// star may be better.
     #[error("star violates the protocol: {0}")]
     Protocol(Violation),
+    /// What answers cannot prove the id that it shows, on this connection: it is no
+    /// star, or repeats the words of one. Nothing was signed for it.
+    #[error("star cannot prove its id")]
+    StarUnproved,
+    /// A star answers that is not at the dialed host, by its operator's word:
+    /// somebody relays it, or the operator has not named every host. Nothing was
+    /// signed for it.
+    #[error("{0}")]
+    StarDenied(Box<StarDenial>),
+    /// Another star, or one that proves nothing, answers where one is
+    /// [pinned](crate::StarPins). Its key was replaced, or somebody is in its place;
+    /// only its operator can tell.
+    #[error("{0}")]
+    StarChanged(Box<StarChange>),
+    /// The star behind one home is the one behind another, and its operator has not
+    /// named the host: somebody relays it, or it has two names. Nothing was signed
+    /// for it.
+    #[error("{0}")]
+    StarTwin(Box<StarTwin>),
     /// The star lets everybody in as anybody. Its operator turns the challenge
     /// on, or the user accepts it with
     /// [`Challenge::Optional`](crate::Challenge::Optional).
@@ -105,6 +129,64 @@ pub enum Error {
     Closed,
 }
 
+/// A star that is not at the host where it answers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the star {star} is not at {host}, it says")]
+pub struct StarDenial {
+    /// The star.
+    pub star: PeerId,
+    /// Where it was dialed.
+    pub host: StarHost,
+}
+
+/// A star in the place of another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the star at {host} was {known} and is {}", Found(.found.as_ref()))]
+pub struct StarChange {
+    /// Where it was dialed.
+    pub host: StarHost,
+    /// The star that is expected there.
+    pub known: PeerId,
+    /// The star that answers; `None` when it does not say.
+    pub found: Option<PeerId>,
+    /// Where the expected one is [written down](Pin::written_at).
+    pub written_at: Option<Arc<str>>,
+}
+
+impl StarChange {
+    pub(crate) fn error(host: &StarHost, pin: &Pin, found: Option<PeerId>) -> Error {
+        Error::StarChanged(Box::new(Self {
+            host: host.clone(),
+            known: pin.star,
+            found,
+            written_at: pin.written_at.clone(),
+        }))
+    }
+}
+
+struct Found<'a>(Option<&'a PeerId>);
+
+impl std::fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(star) => star.fmt(f),
+            None => f.write_str("one without an id"),
+        }
+    }
+}
+
+/// One star behind two homes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the star at {host} is {star}, which is at {other}")]
+pub struct StarTwin {
+    /// The star.
+    pub star: PeerId,
+    /// Where it was dialed now.
+    pub host: StarHost,
+    /// The other home.
+    pub other: StarHost,
+}
+
 /// What was not finished in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -156,6 +238,10 @@ impl Error {
             | Self::InboundGone => true,
             Self::JoinRefused(refusal) | Self::Refused(refusal) => is_temporary(*refusal),
             Self::Protocol(_)
+            | Self::StarUnproved
+            | Self::StarDenied(_)
+            | Self::StarChanged(_)
+            | Self::StarTwin(_)
             | Self::ChallengeDisabled
             | Self::JoinRefusedOther(_)
             | Self::Key
@@ -218,6 +304,7 @@ fn is_temporary(refusal: Refusal) -> bool {
         | Refusal::TooManyAttempts
         | Refusal::TooManyAddresses
         | Refusal::DialSelf
-        | Refusal::InvalidDialId => false,
+        | Refusal::InvalidDialId
+        | Refusal::WrongHost => false,
     }
 }

@@ -121,6 +121,8 @@
 //! | [`StarLost`](Error::StarLost) | the star went away | dial again; homes retry |
 //! | [`ChallengeDisabled`](Error::ChallengeDisabled) | anybody is anybody there | tell its operator, or [consent](Challenge::Optional) |
 //! | [`JoinRefused`](Error::JoinRefused), [`JoinRefusedOther`](Error::JoinRefusedOther) | the star is full, draining, or dislikes the key | wait, or see the refusal |
+//! | [`StarChanged`](Error::StarChanged), [`StarUnproved`](Error::StarUnproved) | another server in the place of the star | ask its operator before the [pin](StarPins) is removed |
+//! | [`StarDenied`](Error::StarDenied), [`StarTwin`](Error::StarTwin) | a server passes for another star | leave it; or its operator names its hosts |
 //! | [`TakenOver`](Error::TakenOver) | the key runs twice | give each process its own |
 //! | [`Slept`](Error::Slept) | the machine slept and the star forgot it | nothing: the home reconnects |
 //! | [`Deadline`](Error::Deadline) | somebody hangs | later, or another address |
@@ -150,6 +152,7 @@ mod close;
 mod config;
 mod error;
 mod gauges;
+mod pins;
 
 mod behaviour;
 mod transport;
@@ -158,6 +161,7 @@ mod machine;
 mod net;
 
 mod context;
+mod homes;
 mod text;
 
 use std::sync::Arc;
@@ -168,13 +172,17 @@ use libp2p_identity::Keypair;
 pub use behaviour::{Behaviour, Event};
 pub use close::{Closer, CutShort};
 pub use config::{Challenge, Config, Profile};
-pub use error::{Error, Failure, Stage, Violation};
+pub use error::{Error, Failure, Stage, StarChange, StarDenial, StarTwin, Violation};
 pub use gauges::Gauges;
 pub use net::{Accept, Stream};
+pub use pins::{MemoryPins, Pin, StarPins};
 pub use transport::Transport;
 
 pub use starpoint_sio as sio;
-pub use starpoint_wire::{Refusal, StarAddress, native::Namespace};
+pub use starpoint_wire::{
+    Refusal, StarAddress,
+    native::{Namespace, StarHost},
+};
 
 /// Notices that wait for the behaviour, besides one for each star. Beyond it they
 /// wait at the stars, merged.
@@ -195,6 +203,7 @@ pub fn new(config: Config, keypair: Keypair) -> (Transport, Behaviour) {
         gauges: Gauges::default(),
         external: context::ExternalAddresses::default(),
         pipes: net::OpenPipes::default(),
+        homes: homes::Homes::default(),
     });
     let (gauges, external) = (shop.gauges.clone(), shop.external.clone());
     let transport = Transport::new(shop, to_behaviour);

@@ -8,10 +8,12 @@ mod join;
 mod native;
 mod pipe;
 mod presence;
+mod proof;
 mod relay;
 
 pub use audit::Audit;
 pub use native::Ending;
+pub use proof::Verdict;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -61,6 +63,7 @@ pub struct Broker<R> {
     /// where.
     away: BTreeMap<PeerId, (Instant, Vec<Namespace>)>,
     last_link: u64,
+    last_proof: u64,
     /// Connections that have joined.
     joined: usize,
     /// Bytes of chunks that wait, in all streams.
@@ -100,6 +103,7 @@ impl<R: CryptoRng> Broker<R> {
             spaces: Spaces::default(),
             away: BTreeMap::new(),
             last_link: 0,
+            last_proof: 0,
             joined: 0,
             queued_bytes: 0,
             account: Account::default(),

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use libp2p_identity::PeerId;
 use starpoint_wire::{
-    Refusal, Reply, ServerEvent,
-    native::{StarEvent, StarReply},
+    Proof, Refusal, Reply, ServerEvent,
+    native::{Hello, StarEvent, StarReply},
 };
 
-use crate::id::{AckId, ConnId, LinkId, PipeId};
+use crate::id::{AckId, ConnId, LinkId, PipeId, ProofId};
 
 /// Answer of [`Broker::poll`](crate::Broker::poll).
 #[derive(Debug, PartialEq)]
@@ -48,6 +48,26 @@ pub enum Command {
         link: LinkId,
         /// What.
         event: ServerEvent,
+    },
+    /// Sign the hello with the star's key, for the nonce of the connection, and send
+    /// it: the first thing that a native connection is sent.
+    Greet {
+        /// To whom.
+        conn: ConnId,
+        /// What.
+        hello: Box<Hello>,
+    },
+    /// Verify a signature elsewhere, and report
+    /// [`Broker::verified`](crate::Broker::verified). Until then, calls and the end of
+    /// the connection have to wait, in order: what a client sends behind a join is
+    /// handled behind the join.
+    Verify {
+        /// Whose.
+        conn: ConnId,
+        /// Name for the verdict.
+        ticket: ProofId,
+        /// What.
+        proof: Box<Proof>,
     },
     /// Acknowledge a call of the native profile.
     StarReply {
@@ -116,9 +136,11 @@ impl Command {
             Self::Reply { conn, .. }
             | Self::Emit { conn, .. }
             | Self::Ask { conn, .. }
+            | Self::Greet { conn, .. }
             | Self::StarReply { conn, .. }
             | Self::StarEmit { conn, .. } => Some(*conn),
-            Self::OpenPipe { .. }
+            Self::Verify { .. }
+            | Self::OpenPipe { .. }
             | Self::DropPipe { .. }
             | Self::CutPipe { .. }
             | Self::Pause { .. }

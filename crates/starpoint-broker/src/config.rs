@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p_identity::PeerId;
 
-use starpoint_wire::{AddressRule, limits};
+use starpoint_wire::{AddressRule, limits, native::HostPattern};
 
 /// Whether a peer has to prove that an address is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub struct Config {
     pub max_peers: NonZeroUsize,
     /// The star's own id, which native peers sign. No default.
     pub star: PeerId,
+    /// Every host at which native peers may dial the star; others are refused. At
+    /// most [`MAX_HOSTS`](starpoint_wire::native::MAX_HOSTS). Default none, which
+    /// refuses nobody.
+    pub hosts: Vec<HostPattern>,
     /// How long a native peer whose connection breaks counts as being here.
     /// Default [`quota::GRACE`](crate::quota::GRACE).
     pub grace: Duration,
@@ -41,6 +45,7 @@ impl Config {
     pub fn new(star: PeerId) -> Self {
         Self {
             star,
+            hosts: Vec::new(),
             grace: crate::quota::GRACE,
             challenge: Challenge::Required,
             address_rule: AddressRule::AnyMultiaddr,

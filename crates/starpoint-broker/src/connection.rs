@@ -5,12 +5,14 @@ use std::{
     time::Instant,
 };
 
-use libp2p_identity::PublicKey;
-use starpoint_wire::{AddressKey, DialId, Direction, Nonce, PeerSpelling};
+use libp2p_identity::{PeerId, PublicKey};
+use starpoint_wire::{
+    AddressKey, DialId, Direction, Nonce, PeerAddress, PeerSpelling, native::JoinCall,
+};
 
 use crate::{
     directory::Seq,
-    id::{ConnId, LinkId, SourceId},
+    id::{AckId, ConnId, LinkId, ProofId, SourceId},
     native::Native,
     outbox::Outbox,
     quota::Bucket,
@@ -37,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) pauses: BTreeSet<PauseReason>,
     pub(crate) announcer: Announcer,
     pub(crate) is_closing: bool,
+    /// A signature that is being verified; there is one at a time.
+    pub(crate) proof: Option<Box<OpenProof>>,
     /// Set if it has offered the native profile.
     pub(crate) native: Option<Box<Native>>,
 }
@@ -47,6 +51,23 @@ pub(crate) struct OpenChallenge {
     pub(crate) nonce: Nonce,
     pub(crate) key: PublicKey,
     pub(crate) expires: Instant,
+}
+
+/// A join that waits for its signature to be verified.
+#[derive(Debug)]
+pub(crate) struct OpenProof {
+    pub(crate) ticket: ProofId,
+    pub(crate) ack: AckId,
+    pub(crate) claim: Claim,
+}
+
+/// What the signature is for.
+#[derive(Debug)]
+pub(crate) enum Claim {
+    /// A legacy connection may have this address.
+    Legacy(PeerAddress),
+    /// A native connection is this peer's.
+    Native(PeerId, Box<JoinCall>),
 }
 
 /// Why a connection's reads are paused.
@@ -89,6 +110,7 @@ impl Connection {
             pauses: BTreeSet::new(),
             announcer: Announcer::default(),
             is_closing: false,
+            proof: None,
             native: None,
         }
     }

@@ -52,8 +52,8 @@ mod pipes;
 mod spaces;
 mod tally;
 
-pub use broker::{Audit, Broker, Ending};
+pub use broker::{Audit, Broker, Ending, Verdict};
 pub use command::{CloseReason, Command, Output};
 pub use config::{Challenge, Config};
 pub use counters::{Counters, Gauges};
-pub use id::{AckId, ConnId, LinkId, PipeId, PipeSide, SourceId};
+pub use id::{AckId, ConnId, LinkId, PipeId, PipeSide, ProofId, SourceId};

@@ -14,13 +14,15 @@ pub(crate) struct Native {
 }
 
 /// ```text
-///   Greeted ── one join ──► Joined ── left, or taken over ──► Left
-///      └─────── refused ───────────────────────────────────────▲
+///   Greeted ── one join ──► Proving ── valid ──► Joined ── left, or taken over ──► Left
+///      └─────── refused ───────┴──────────────────────────────────────────────────▲
 /// ```
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// It may answer the challenge, once.
     Greeted(Greeting),
+    /// The signature of its join is being verified.
+    Proving,
     Joined(Joined),
     /// It may not join again on this connection.
     Left,
@@ -54,7 +56,7 @@ impl Native {
     pub(crate) fn joined(&self) -> Option<&Joined> {
         match &self.stage {
             Stage::Joined(joined) => Some(joined),
-            Stage::Greeted(_) | Stage::Left => None,
+            Stage::Greeted(_) | Stage::Proving | Stage::Left => None,
         }
     }
 }

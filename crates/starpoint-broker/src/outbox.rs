@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use starpoint_wire::{
     Direction, Reply, ServerEvent,
-    native::{StarEvent, StarReply},
+    native::{Hello, StarEvent, StarReply},
 };
 
 use crate::{
@@ -19,6 +19,7 @@ pub(crate) enum Control {
     Reply(AckId, Reply),
     Emit(ServerEvent),
     Ask(LinkId, ServerEvent),
+    Greet(Box<Hello>),
     StarReply(AckId, StarReply),
     StarEvent(StarEvent),
 }
@@ -28,6 +29,7 @@ impl Control {
         match self {
             Self::Reply(_, reply) => reply.weight(),
             Self::Emit(event) | Self::Ask(_, event) => event.weight(),
+            Self::Greet(hello) => hello.weight(),
             Self::StarReply(_, reply) => reply.weight(),
             Self::StarEvent(event) => event.weight(),
         }

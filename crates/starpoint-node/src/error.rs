@@ -7,6 +7,37 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol, swarm};
 use libp2p_websocket_star as websocket_star;
 use websocket_star::Refusal;
 
+/// The file of known stars cannot be used as it should. Stars are used all the same,
+/// and remembered for the life of the process.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KnownStarsError {
+    /// The file cannot be read: it pins no star.
+    #[error("cannot read the known stars in `{}`", path.display())]
+    Read {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be written: a star is unknown to the next process.
+    #[error("cannot write the known stars to `{}`", path.display())]
+    Write {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is no host, port and id: it pins no star.
+    #[error("no star in line {line} of `{}`", path.display())]
+    Line {
+        /// Where it is.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+}
+
 /// Why a key cannot be used. The user's fault, or the file system's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

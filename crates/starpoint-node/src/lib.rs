@@ -71,6 +71,7 @@
 
 pub mod config;
 pub mod key;
+pub mod known_stars;
 
 pub mod event;
 pub mod node;
@@ -86,10 +87,12 @@ mod task;
 
 pub use config::Config;
 pub use error::{
-    DialError, IncomingError, KeyError, OpenStreamError, PingError, StartError, Stopped,
+    DialError, IncomingError, KeyError, KnownStarsError, OpenStreamError, PingError, StartError,
+    Stopped,
 };
 pub use event::{Direction, Event, Events};
 pub use key::KeyFile;
+pub use known_stars::KnownStars;
 pub use node::{Node, start};
 pub use ping::Pinger;
 pub use stream::{Incoming, Stream};

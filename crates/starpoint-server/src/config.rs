@@ -8,7 +8,10 @@ use std::{
 };
 
 use libp2p_identity::Keypair;
-use starpoint_wire::{AddressRule, limits};
+use starpoint_wire::{
+    AddressRule, limits,
+    native::{HostPattern, MAX_HOSTS},
+};
 
 use crate::{connections, proxy::TrustedProxy};
 
@@ -59,6 +62,10 @@ pub struct Config {
     /// Who the star is to native peers. Default: made for the occasion, so that they
     /// see another star after each start.
     pub identity: Keypair,
+    /// Every host at which native peers may dial the star, at most
+    /// [`MAX_HOSTS`]. Default none: they may dial it anywhere, and nothing keeps
+    /// another star from relaying their joins.
+    pub hosts: Vec<HostPattern>,
     /// How long a native peer whose connection breaks counts as being here. At most
     /// [`MAX_GRACE`]; default 15 s.
     pub grace: Duration,
@@ -86,6 +93,7 @@ impl Default for Config {
             drain_deadline: Duration::from_secs(5),
             identity: Keypair::ed25519_from_bytes(rand::random::<[u8; 32]>())
                 .expect("32 bytes are an Ed25519 key"),
+            hosts: Vec::new(),
             grace: starpoint_broker::quota::GRACE,
             pipe_rate: None,
         }
@@ -171,6 +179,9 @@ pub enum ConfigError {
     /// No proxy is trusted to speak the PROXY protocol.
     #[error("the PROXY protocol is on, and no proxy is trusted")]
     ProxyProtocol,
+    /// There are too many hosts.
+    #[error("{0} hosts are more than {MAX_HOSTS}")]
+    Hosts(usize),
     /// The grace period is too long.
     #[error("grace period {0:?} is longer than {MAX_GRACE:?}")]
     Grace(Duration),
@@ -213,6 +224,9 @@ impl Config {
         }
         if self.proxy_protocol != ProxyProtocol::Off && self.trusted_proxies.is_empty() {
             return Err(ConfigError::ProxyProtocol);
+        }
+        if self.hosts.len() > MAX_HOSTS {
+            return Err(ConfigError::Hosts(self.hosts.len()));
         }
         if self.grace > MAX_GRACE {
             return Err(ConfigError::Grace(self.grace));

@@ -15,6 +15,7 @@ use axum::{
     routing::{any, get},
 };
 pub(crate) use axum::{http::StatusCode, response::Response};
+use libp2p_identity::Keypair;
 use starpoint_wire::native::PIPE_PATH;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -44,6 +45,7 @@ pub(crate) struct App {
     pub(crate) account: Arc<Account>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) max_message_bytes: usize,
+    pub(crate) identity: Arc<Keypair>,
     pub(crate) tasks: TaskTracker,
     pub(crate) pipes: Arc<PipeShop>,
     pub(crate) connections: Arc<Connections>,

@@ -29,6 +29,7 @@ mod pipe;
 mod pipes;
 mod socketio;
 
+mod proofs;
 mod registry;
 mod session;
 mod source;

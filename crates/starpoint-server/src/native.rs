@@ -16,5 +16,5 @@ mod metered;
 mod outgoing;
 mod packet;
 
-pub(crate) use connection::{Connection, Engine};
+pub(crate) use connection::{Connection, Engine, Greeter};
 pub(crate) use outgoing::Outgoing;

@@ -204,6 +204,7 @@ impl Running {
             announce_interval: config.announce_interval,
             max_peers: config.max_peers,
             star: config.identity.public().to_peer_id(),
+            hosts: config.hosts.clone(),
             grace: config.grace,
         };
         let end = CancellationToken::new();
@@ -226,6 +227,7 @@ impl Running {
             account: Arc::clone(&account),
             tally,
             max_message_bytes: config.max_message_bytes,
+            identity: Arc::new(config.identity.clone()),
             tasks: tasks.clone(),
             pipes: Arc::new(PipeShop::new(config.pipe_rate)),
             connections: connections.clone(),

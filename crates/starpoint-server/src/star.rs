@@ -1,7 +1,7 @@
 //! The task that owns the broker: events in, commands out.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     native::Outgoing,
     pipes::Pipes,
+    proofs::{Proofs, Verified},
     session::{ClientSocket, Event, Session},
     socketio,
     source::Source,
@@ -47,6 +48,8 @@ pub(crate) struct Snapshot {
 struct Client {
     session: Arc<Session>,
     socket: ClientSocket,
+    /// What waits for a signature of the client to be verified; `None` when none is.
+    held: Option<VecDeque<Event>>,
     seen_packets: u64,
     seen_bytes: u64,
 }
@@ -69,6 +72,7 @@ pub(crate) struct Star {
     drained: Option<oneshot::Sender<()>>,
     next_deadline: Option<Instant>,
     pipes: Pipes,
+    proofs: Proofs,
 }
 
 impl Star {
@@ -88,6 +92,7 @@ impl Star {
             drained: None,
             next_deadline: None,
             pipes,
+            proofs: Proofs::default(),
         }
     }
 
@@ -100,6 +105,7 @@ impl Star {
                 Some((link, answer)) = self.answers.next(), if !self.answers.is_empty() => {
                     self.answered(link, answer);
                 }
+                verified = self.proofs.next() => self.verified(&verified),
                 request = self.requests.recv() => match request {
                     Some(request) => self.request(request),
                     None => return,
@@ -124,6 +130,9 @@ impl Star {
             while let Some(Some((link, answer))) = self.answers.next().now_or_never() {
                 self.answered(link, answer);
             }
+            while let Some(verified) = self.proofs.next_now() {
+                self.verified(&verified);
+            }
             match self.events.try_recv() {
                 Ok(event) => self.event(event),
                 Err(_) => return,
@@ -132,6 +141,9 @@ impl Star {
     }
 
     fn event(&mut self, event: Event) {
+        let Some(event) = self.hold(event) else {
+            return;
+        };
         let now = Instant::now();
         match event {
             Event::Connected { session, socket } => {
@@ -141,6 +153,7 @@ impl Star {
                 let client = Client {
                     session,
                     socket,
+                    held: None,
                     seen_packets: 0,
                     seen_bytes: 0,
                 };
@@ -173,6 +186,46 @@ impl Star {
                 self.pipes.ended(pipe);
                 self.broker.pipe_ended(pipe);
             }
+        }
+    }
+
+    /// Keeps an event of a client that has to wait for a signature of that client:
+    /// what it has sent behind a join is handled behind the join. The room of its
+    /// calls is not given back meanwhile, which bounds them.
+    fn hold(&mut self, event: Event) -> Option<Event> {
+        let conn = match &event {
+            Event::Call { conn, .. } | Event::Disconnected { conn, .. } => *conn,
+            Event::Connected { .. }
+            | Event::Progress { .. }
+            | Event::Answered { .. }
+            | Event::PipeArrived { .. }
+            | Event::PipeLeft { .. }
+            | Event::PipeEnded { .. } => return Some(event),
+        };
+        match self.clients.get_mut(&conn).and_then(|c| c.held.as_mut()) {
+            Some(held) => {
+                held.push_back(event);
+                None
+            }
+            None => Some(event),
+        }
+    }
+
+    /// Ends a join, and handles what has waited for that.
+    fn verified(&mut self, verified: &Verified) {
+        let client = self.clients.get_mut(&verified.conn);
+        let held = client.and_then(|client| client.held.take());
+        self.broker.verified(
+            verified.conn,
+            verified.ticket,
+            verified.verdict,
+            Instant::now(),
+        );
+        self.obey();
+        // A join among them makes the rest wait again.
+        for event in held.into_iter().flatten() {
+            self.event(event);
+            self.obey();
         }
     }
 
@@ -286,6 +339,17 @@ impl Star {
             Command::Reply { conn, ack, reply } => self.reply(conn, ack, &reply),
             Command::Emit { conn, event } => self.emit(conn, &event),
             Command::Ask { conn, link, event } => self.ask(conn, link, &event),
+            Command::Greet { conn, hello } => self.native(conn, |out| out.greet(hello)),
+            Command::Verify {
+                conn,
+                ticket,
+                proof,
+            } => {
+                if let Some(client) = self.clients.get_mut(&conn) {
+                    client.held.get_or_insert_default();
+                }
+                self.proofs.verify(conn, ticket, proof);
+            }
             Command::StarReply { conn, ack, reply } => {
                 if matches!(reply, StarReply::Joined { .. }) {
                     self.joined(conn);

@@ -18,6 +18,7 @@ use crate::refusal::Refusal;
 
 pub use peer::{PeerAddress, PeerSpelling};
 pub use star::StarAddress;
+pub(crate) use star::is_dns_name;
 
 /// Which addresses a star lets peers join with (R-ADDR-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,6 +12,7 @@ mod key;
 mod nonce;
 mod signature;
 
+pub(crate) use key::is_usable_rsa;
 pub use key::{KeyError, decode_public_key, encode_public_key, key_belongs_to};
 pub use nonce::Nonce;
-pub use signature::{VerifyError, sign, verify};
+pub use signature::{VerifyError, proof, sign, verify};

@@ -15,9 +15,10 @@
 //! 6. [`reply`] and [`notice`]: what the star answers and announces.
 //! 7. [`refusal`]: every way in which the star says no.
 //! 8. [`challenge`]: how a peer proves that an address is its own.
-//! 9. [`client`]: the same calls, notices and replies from the client's side.
-//! 10. [`native`]: the native profile.
-//! 11. [`pipe`]: what goes through the WebSocket of a dialed connection.
+//! 9. [`proof`]: signatures as work to be done elsewhere.
+//! 10. [`client`]: the same calls, notices and replies from the client's side.
+//! 11. [`native`]: the native profile.
+//! 12. [`pipe`]: what goes through the WebSocket of a dialed connection.
 
 #![deny(missing_docs)]
 
@@ -32,6 +33,7 @@ pub mod notice;
 pub mod reply;
 
 pub mod challenge;
+pub mod proof;
 pub mod refusal;
 
 pub mod client;
@@ -53,6 +55,7 @@ pub use client::{
 };
 pub use event::EventName;
 pub use notice::ServerEvent;
+pub use proof::Proof;
 pub use refusal::{Cut, Refusal};
 pub use reply::Reply;
 pub use stream::{DialId, Direction, StreamEnd, StreamId};

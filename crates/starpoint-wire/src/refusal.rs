@@ -62,11 +62,14 @@ pub enum Refusal {
     AlreadyJoined,
     /// No pipe waits for this token: it is wrong, used, or too late.
     PipeUnknown,
+    /// The client has dialed a host that is not one of this star: somebody stands
+    /// between, or the operator has not named every host.
+    WrongHost,
 }
 
 impl Refusal {
     /// All refusals, in the order of the specification.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidArguments,
         Self::InvalidAddress,
         Self::KeyMissing,
@@ -92,6 +95,7 @@ impl Refusal {
         Self::LegacyPeer,
         Self::AlreadyJoined,
         Self::PipeUnknown,
+        Self::WrongHost,
     ];
 
     /// Returns the code, stable for ever: lower case, words joined by dashes.
@@ -122,6 +126,7 @@ impl Refusal {
             Self::LegacyPeer => "legacy-peer",
             Self::AlreadyJoined => "already-joined",
             Self::PipeUnknown => "pipe-unknown",
+            Self::WrongHost => "wrong-host",
         }
     }
 
@@ -153,6 +158,7 @@ impl Refusal {
             Self::LegacyPeer => "Peer speaks the legacy profile",
             Self::AlreadyJoined => "Already joined",
             Self::PipeUnknown => "Pipe unknown",
+            Self::WrongHost => "Host is not of this star",
         }
     }
 }

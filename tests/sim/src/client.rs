@@ -175,7 +175,9 @@ fn relayed(command: &Command) -> usize {
         | Command::Close { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
-        | Command::CutPipe { .. } => 0,
+        | Command::CutPipe { .. }
+        | Command::Greet { .. }
+        | Command::Verify { .. } => 0,
     }
 }
 
@@ -185,6 +187,7 @@ fn size(command: &Command) -> (usize, usize) {
         Command::Emit { event, .. } | Command::Ask { event, .. } => {
             (event.packets(), event.weight())
         }
+        Command::Greet { hello, .. } => (1, hello.weight()),
         Command::StarReply { reply, .. } => (1, reply.weight()),
         Command::StarEmit { event, .. } => (1, event.weight()),
         Command::Pause { .. }
@@ -192,6 +195,7 @@ fn size(command: &Command) -> (usize, usize) {
         | Command::Close { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
-        | Command::CutPipe { .. } => (0, 0),
+        | Command::CutPipe { .. }
+        | Command::Verify { .. } => (0, 0),
     }
 }

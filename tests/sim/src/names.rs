@@ -3,7 +3,7 @@
 use libp2p_identity::{Keypair, PeerId};
 use starpoint_wire::{
     challenge,
-    native::{Hello, JoinCall, JoinStatement, Namespace},
+    native::{Hello, JoinCall, JoinTerms, Namespace, StarHost},
 };
 
 /// A peer that can prove who it is, and its addresses in both spellings.
@@ -52,20 +52,21 @@ impl Identity {
     ///
     /// Never: Ed25519 always signs.
     pub fn native_join(&self, hello: &Hello, namespaces: Vec<Namespace>) -> JoinCall {
-        let statement = JoinStatement {
+        let terms = JoinTerms {
             star: hello.star,
-            peer: self.peer(),
             challenge: hello.challenge,
             expires: hello.expires,
         };
-        let signature = statement.sign(&self.keypair);
-        JoinCall {
-            key: self.keypair.public().encode_protobuf(),
-            signature: signature.expect("Ed25519 always signs"),
+        let join = JoinCall {
+            key: Vec::new(),
+            signature: Vec::new(),
+            host: StarHost::new("10.0.0.1", 4000).expect("a host"),
             address: Some(self.address(4000)),
             namespaces,
             record: None,
-        }
+        };
+        let signed = join.sign(&terms, &self.keypair);
+        signed.expect("Ed25519 always signs")
     }
 
     /// Returns its address at a port, as original peers spell it.

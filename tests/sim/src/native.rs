@@ -20,7 +20,8 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Output, quota,
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Output, ProofId, Verdict,
+    quota,
 };
 use starpoint_wire::{
     ClientCall, Refusal, ServerEvent,
@@ -63,6 +64,9 @@ pub struct NativeWorld {
     model: Model,
     broker: Broker<StdRng>,
     wake_at: Option<Instant>,
+    /// Signatures that are being verified, and whether they are valid. What their
+    /// connections say is not heard meanwhile.
+    proofs: BTreeMap<ConnId, (ProofId, Verdict)>,
     last_conn: u64,
     last_ack: i64,
     /// Number of the last batch of each namespace that somebody is in.
@@ -97,6 +101,7 @@ impl NativeWorld {
             model: Model::new(config.grace),
             broker: Broker::new(config, StdRng::seed_from_u64(seed ^ 0x5eed)),
             wake_at: None,
+            proofs: BTreeMap::new(),
             last_conn: 0,
             last_ack: 0,
             last_batch: BTreeMap::new(),
@@ -136,6 +141,9 @@ impl NativeWorld {
         }
         let conns: Vec<_> = self.members.keys().copied().collect();
         for conn in conns {
+            if self.rng.random_ratio(1, 2) {
+                self.settle_proof(conn);
+            }
             if self.rng.random_ratio(1, 3) {
                 self.hear(conn, 1);
             }
@@ -212,8 +220,12 @@ impl NativeWorld {
         self.end_as(conn, ending);
     }
 
-    /// A connection ends, and what is under way goes down with it.
+    /// A connection ends, and what is under way goes down with it. The star may have
+    /// verified its join before it hears of that.
     pub fn end_as(&mut self, conn: ConnId, ending: Ending) {
+        if self.rng.random() {
+            self.settle_proof(conn);
+        }
         let Some(member) = self.members.remove(&conn) else {
             return;
         };
@@ -231,7 +243,7 @@ impl NativeWorld {
             let Some(member) = self.members.get_mut(&conn) else {
                 return;
             };
-            if member.is_paused {
+            if member.is_paused || self.proofs.contains_key(&conn) {
                 return;
             }
             let Some(call) = member.calls.pop_front() else {
@@ -252,15 +264,7 @@ impl NativeWorld {
         let call = match call {
             Call::Join(hello) => {
                 let namespaces = member.namespaces.clone();
-                if self.now < member.since + NONCE_LIFETIME {
-                    let (is_resumed, old) = self.model.join(peer, conn, &namespaces);
-                    member.is_resumed = Some(is_resumed);
-                    self.n_resumed += usize::from(is_resumed);
-                    if let Some(old) = old.and_then(|old| self.members.get_mut(&old)) {
-                        old.is_evicted = true;
-                    }
-                }
-                let identity = &self.identities[self.members[&conn].identity];
+                let identity = &self.identities[member.identity];
                 StarCall::Join(Box::new(identity.native_join(&hello, namespaces)))
             }
             Call::Leave => {
@@ -272,6 +276,26 @@ impl NativeWorld {
         self.forget_empty();
         self.broker
             .call(conn, Ok(ClientCall::Star(call)), Some(ack), self.now);
+        self.settle();
+    }
+
+    /// The signature of a member's join is verified, if there is one.
+    fn settle_proof(&mut self, conn: ConnId) {
+        let Some((ticket, verdict)) = self.proofs.remove(&conn) else {
+            return;
+        };
+        if let Some(member) = self.members.get_mut(&conn) {
+            assert_eq!(verdict, Verdict::Valid, "members are honest");
+            let namespaces = member.namespaces.clone();
+            let (is_resumed, old) = self.model.join(member.peer, conn, &namespaces);
+            member.is_resumed = Some(is_resumed);
+            self.n_resumed += usize::from(is_resumed);
+            if let Some(old) = old.and_then(|old| self.members.get_mut(&old)) {
+                old.is_evicted = true;
+            }
+            self.forget_empty();
+        }
+        self.broker.verified(conn, ticket, verdict, self.now);
         self.settle();
     }
 
@@ -331,6 +355,22 @@ impl NativeWorld {
 
     fn carry_out(&mut self, command: Command) {
         match command {
+            Command::Greet { conn, hello } => self.tell(conn, Told::Hello(hello)),
+            Command::Verify {
+                conn,
+                ticket,
+                proof,
+            } => {
+                let verdict = if proof.verify() {
+                    Verdict::Valid
+                } else {
+                    Verdict::Invalid
+                };
+                let before = self.proofs.insert(conn, (ticket, verdict));
+                assert_eq!(before, None, "two at a time");
+                let member = &self.members[&conn];
+                assert!(self.now < member.since + NONCE_LIFETIME, "too late");
+            }
             Command::StarReply { conn, ack, reply } => self.replied(conn, ack, reply),
             Command::StarEmit { conn, event } => self.emitted(conn, event),
             Command::Emit { conn, event } => {
@@ -404,7 +444,6 @@ impl NativeWorld {
             return self.tell(conn, Told::Batch(batch));
         }
         let told = match NativeNotice::decode(event.name(), &event.args()) {
-            Some(NativeNotice::Hello(hello)) => Told::Hello(hello),
             Some(NativeNotice::Presence(batch)) => {
                 self.check_batch(conn, &batch);
                 let batch = Arc::new(batch);
@@ -413,7 +452,9 @@ impl NativeWorld {
                     .push_front((event.args(), Arc::clone(&batch)));
                 Told::Batch(batch)
             }
-            Some(NativeNotice::Incoming { .. }) | None => panic!("nobody dials: {event:?}"),
+            Some(NativeNotice::Hello(_) | NativeNotice::Incoming { .. }) | None => {
+                panic!("nobody dials: {event:?}")
+            }
         };
         self.tell(conn, told);
     }
@@ -452,6 +493,7 @@ impl NativeWorld {
         while self.now < until {
             let conns: Vec<_> = self.members.keys().copied().collect();
             for conn in conns {
+                self.settle_proof(conn);
                 self.hear(conn, usize::MAX);
                 self.write(conn);
             }

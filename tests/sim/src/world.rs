@@ -8,7 +8,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
     AckId, Broker, Challenge, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Output,
-    SourceId,
+    SourceId, Verdict,
 };
 use starpoint_wire::{
     CalleeAnswer, ClientCall, Cut, Refusal, Reply, ServerEvent, StreamEnd, StreamId,
@@ -222,6 +222,18 @@ impl World {
     pub(crate) fn settle(&mut self) {
         loop {
             match self.broker.poll() {
+                Output::Do(Command::Verify {
+                    conn,
+                    ticket,
+                    proof,
+                }) => {
+                    let verdict = if proof.verify() {
+                        Verdict::Valid
+                    } else {
+                        Verdict::Invalid
+                    };
+                    self.broker.verified(conn, ticket, verdict, self.now);
+                }
                 Output::Do(command) => self.carry_out(&command),
                 Output::Wait(at) => {
                     self.wake_at = at;
@@ -288,7 +300,9 @@ impl World {
             Command::Reply { conn, ack, reply } => self.replied(*conn, *ack, reply),
             Command::Emit { conn, event } => self.emitted(*conn, event),
             Command::Ask { conn, link, event } => self.asked(*conn, *link, event),
-            Command::StarReply { .. }
+            Command::Verify { .. } => panic!("verified before"),
+            Command::Greet { .. }
+            | Command::StarReply { .. }
             | Command::StarEmit { .. }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }

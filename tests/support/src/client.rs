@@ -53,7 +53,7 @@ impl Engine {
 pub enum Profile {
     /// Nothing but what the original speaks.
     Legacy,
-    /// The native profile too, with `star=1` in the query.
+    /// The native profile too, with `star=1` and a nonce in the query.
     Native,
 }
 

@@ -6,6 +6,7 @@
 //! * [`client`] is a peer of either profile made for tests: it can say anything,
 //!   at any time, and stop at any point.
 //! * [`pipe`] opens pipes and speaks their frames.
+//! * [`relay`] is a star that passes for another one.
 //! * [`http`] is an HTTP/1.1 client of a few lines, for long polling and for
 //!   requests that no honest client makes.
 //!
@@ -28,6 +29,7 @@ use tokio::net::{TcpSocket, TcpStream};
 pub mod client;
 pub mod http;
 pub mod pipe;
+pub mod relay;
 pub mod star;
 
 pub use client::{
@@ -35,6 +37,7 @@ pub use client::{
     Reading, StreamItem, address_of, code_of, connect_peers, pipe_token,
 };
 pub use pipe::{Pipe, PipeItem, PipeRefusal, PipeRequest};
+pub use relay::{EvilStar, Relaying};
 pub use star::{Signal, Star, StarOptions};
 
 /// How long a test waits for something that has to happen.

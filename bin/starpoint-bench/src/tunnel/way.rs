@@ -1,6 +1,11 @@
 //! A way to the service: the processes that carry its connections.
 
-use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -175,11 +180,19 @@ impl Cpu {
     }
 }
 
+/// Returns where the stars of this run are remembered.
+fn known_stars() -> PathBuf {
+    let name = format!("starpoint-bench-known-stars-{}", std::process::id());
+    std::env::temp_dir().join(name)
+}
+
 impl End {
     fn start(program: &Path, args: &[&str]) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .args(args)
             .args(["--json", "--allow-no-challenge"])
+            // A port is used again, by a star with another key.
+            .env("STARPOINT_KNOWN_STARS", known_stars())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -88,6 +88,19 @@ pub(crate) struct TrustArgs {
     )]
     pub(super) ca: Vec<PathBuf>,
 
+    /// Remember in this file which star is where [default: starpoint/known_stars in the data folder]
+    ///
+    /// A line is HOST:PORT ID. The first star at a host is trusted; another one there later is an
+    /// error until its line is removed. The data folder is $XDG_DATA_HOME, or ~/.local/share.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STARPOINT_KNOWN_STARS",
+        hide_env_values = true,
+        help_heading = "Stars"
+    )]
+    pub(super) known_stars: Option<PathBuf>,
+
     /// Use stars that do not make their peers prove who they are
     ///
     /// On such a star anybody can take anybody's address. Who one talks to is proved all the same,

@@ -40,7 +40,7 @@ Exit codes:
   7   the star cannot be used
   8   the peer is not there
   9   the peer refuses
-  10  another peer answers
+  10  another peer or star answers
   11  nobody answers in time
   12  the connection broke
   13  the key cannot be used";

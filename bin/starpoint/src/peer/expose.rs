@@ -63,6 +63,7 @@ Exit codes:
   0   stopped by a signal
   2   a target cannot be offered, or nobody can let clients in
   7   no star can be used
+  10  another star answers
   13  the key cannot be used";
 
 /// Offer TCP services of this machine to peers that are let in

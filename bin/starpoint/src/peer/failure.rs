@@ -1,7 +1,9 @@
 //! What to do about a peer or star that cannot be reached.
 
+use std::borrow::Cow;
+
 use libp2p_websocket_star::{
-    self as websocket_star, Refusal,
+    self as websocket_star, Refusal, StarChange,
     sio::{ConnectError, OpenError},
 };
 use starpoint_node::{DialError, KeyError, OpenStreamError, PingError, StartError};
@@ -42,6 +44,10 @@ impl From<StartError> for Failure {
 
 impl From<DialError> for Failure {
     fn from(error: DialError) -> Self {
+        if let DialError::Star { source, .. } = &error {
+            let (exit, hint) = star_advice(source);
+            return Self::new(exit, error, hint);
+        }
         let (exit, hint) = match &error {
             DialError::NoAddress { .. } => (Exit::NO_PEER, PEER_AWAY),
             DialError::Unsupported { .. } => (
@@ -57,13 +63,16 @@ impl From<DialError> for Failure {
                 Exit::WRONG_PEER,
                 "the address is old, or somebody pretends: ask the peer for its address",
             ),
-            DialError::Star { source, .. } => star_advice(source),
             DialError::Connect { .. } => (
                 Exit::NO_ANSWER,
                 "check that the address is the peer's, and that it runs libp2p with Noise and \
                  Yamux; a peer without them needs --raw",
             ),
-            DialError::Limit(_) | DialError::Aborted | DialError::Stopped(_) | _ => {
+            DialError::Star { .. }
+            | DialError::Limit(_)
+            | DialError::Aborted
+            | DialError::Stopped(_)
+            | _ => {
                 return Self::internal(error);
             }
         };
@@ -81,7 +90,25 @@ const STAR_UNTRUSTED: &str =
 
 /// Says how to exit when a star does not let a dial or a join through, and what
 /// to do about it.
-pub(super) fn star_advice(error: &websocket_star::Error) -> (Exit, &'static str) {
+pub(super) fn star_advice(error: &websocket_star::Error) -> (Exit, Cow<'static, str>) {
+    if let websocket_star::Error::StarChanged(change) = error {
+        return (Exit::WRONG_PEER, changed(change));
+    }
+    let (exit, hint) = fixed_advice(error);
+    (exit, hint.into())
+}
+
+/// Says what to do about another star in the place of a known one.
+fn changed(change: &StarChange) -> Cow<'static, str> {
+    let at = match &change.written_at {
+        Some(place) => format!("remove {place}"),
+        None => "start again".to_owned(),
+    };
+    format!("somebody may be in its place: ask its operator; if the star has a new key, {at}")
+        .into()
+}
+
+fn fixed_advice(error: &websocket_star::Error) -> (Exit, &'static str) {
     use websocket_star::{Error, Stage};
     match error {
         Error::StarUnreachable(OpenError::Connect(ConnectError::Certificate(_))) => {
@@ -90,7 +117,22 @@ pub(super) fn star_advice(error: &websocket_star::Error) -> (Exit, &'static str)
         Error::StarUnreachable(_) | Error::StarLost(_) | Error::Deadline(Stage::Join) => {
             (Exit::NO_STAR, STAR_AWAY)
         }
-        Error::Protocol(_) => (Exit::NO_STAR, "what answers there is no star"),
+        Error::Protocol(_) | Error::StarUnproved => {
+            (Exit::NO_STAR, "what answers there is no star")
+        }
+        Error::StarDenied(_) => (
+            Exit::WRONG_PEER,
+            "somebody passes for that star; or its operator has to name this host with --host",
+        ),
+        Error::StarTwin(_) => (
+            Exit::WRONG_PEER,
+            "one of the two passes for the other: name one only; or they are the same star, and \
+             its operator has to name both hosts with --host",
+        ),
+        Error::JoinRefused(Refusal::WrongHost) => (
+            Exit::WRONG_PEER,
+            "somebody passes for that star; or its operator has to name this host with --host",
+        ),
         Error::ChallengeDisabled => (
             Exit::NO_STAR,
             "anybody can take anybody's address there; --allow-no-challenge accepts that",
@@ -120,6 +162,7 @@ pub(super) fn star_advice(error: &websocket_star::Error) -> (Exit, &'static str)
         | Error::TooManyVisits
         | Error::InboundGone
         | Error::Closed
+        | Error::StarChanged(_)
         | _ => (Exit::INTERNAL, "`--log debug` tells more"),
     }
 }

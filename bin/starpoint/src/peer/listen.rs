@@ -43,6 +43,7 @@ Output:
 Exit codes:
   0   both directions have ended; with --echo, stopped by a signal
   7   no star can be used
+  10  another star answers
   12  the connection broke
   13  the key cannot be used";
 

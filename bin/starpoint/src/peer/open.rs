@@ -59,6 +59,7 @@ Exit codes:
   7   no star of the code can be used
   8   the host is not there
   9   the host has no room
+  10  another star answers
   11  nobody answers in time
   12  the connection broke
   13  the key cannot be used

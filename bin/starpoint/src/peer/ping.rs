@@ -28,7 +28,7 @@ Exit codes:
   7   the star cannot be used
   8   the peer is not there
   9   the peer refuses
-  10  another peer answers
+  10  another peer or star answers
   11  nobody answers in time";
 
 /// Measure round trips to a peer

@@ -13,9 +13,13 @@ use libp2p_websocket_star::{
         native::{TrustedRoots, read_certificates},
     },
 };
-use starpoint_node::{Config, KeyFile, Keypair, Multiaddr};
+use starpoint_node::{Config, KeyFile, Keypair, KnownStars, Multiaddr};
 
-use super::args::{OutputArgs, PassingKeyArgs, TrustArgs};
+use super::{
+    args::{OutputArgs, PassingKeyArgs, TrustArgs},
+    report::one_line,
+    stars::warn,
+};
 use crate::{data_folder, error::Failure, exit::Exit, log};
 
 /// Starts writing messages.
@@ -71,10 +75,22 @@ pub(super) fn star_config(trust: &TrustArgs) -> Result<StarConfig, Failure> {
     }
     let connector = NativeConnector::with_roots(&roots).map_err(ca_failure)?;
     let mut config = StarConfig::with_io(Arc::new(connector), Arc::new(TokioTimers));
+    if let Some(stars) = known_stars(trust) {
+        config.pins = Arc::new(stars);
+    }
     if trust.allow_no_challenge {
         config.challenge = Challenge::Optional;
     }
     Ok(config)
+}
+
+/// Returns the file that remembers stars; `None` without a place for it.
+fn known_stars(trust: &TrustArgs) -> Option<KnownStars> {
+    let path = match &trust.known_stars {
+        Some(path) => path.clone(),
+        None => data_folder::path()?.join("known_stars"),
+    };
+    Some(KnownStars::new(path, |problem| warn(&one_line(problem))))
 }
 
 fn ca_failure(error: impl Into<anyhow::Error>) -> Failure {

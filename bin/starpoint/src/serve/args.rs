@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{
     AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize, ProxyNetwork,
+    StarHostName,
 };
 use crate::log::{LogFilter, LogFormat};
 
@@ -155,6 +156,21 @@ pub(super) struct Chosen {
         help_heading = "Listening"
     )]
     pub(super) proxy_protocol: Option<bool>,
+
+    /// Host at which peers dial this star; repeatable [default: any]
+    ///
+    /// A name or an IP address, with a port or for any port: star.example, star.example:8443,
+    /// `[2001:db8::1]`. Name every one that is in use. Native peers that dialed another host are
+    /// refused, and know it before: no other star can pass for this one.
+    #[arg(
+        long,
+        value_name = "HOST",
+        value_delimiter = ',',
+        env = "STARPOINT_HOST",
+        hide_env_values = true,
+        help_heading = "Peers"
+    )]
+    pub(super) host: Option<Vec<StarHostName>>,
 
     /// File with the star's own key, made if missing [default: starpoint/star.key in the data folder]
     ///
@@ -351,6 +367,7 @@ impl Chosen {
             tls_key: self.tls_key.or(other.tls_key),
             trusted_proxy: self.trusted_proxy.or(other.trusted_proxy),
             proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
+            host: self.host.or(other.host),
             key: self.key.or(other.key),
             no_challenge: self.no_challenge.or(other.no_challenge),
             strict_multiaddr: self.strict_multiaddr.or(other.strict_multiaddr),

@@ -143,6 +143,7 @@ mod tests {
             tls-key = "key.pem"
             trusted-proxy = ["192.0.2.1", "10.0.0.0/8"]
             proxy-protocol = true
+            host = ["star.example", "[::1]:9090"]
             key = "star.key"
             no-challenge = true
             strict-multiaddr = false

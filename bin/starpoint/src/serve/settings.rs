@@ -10,7 +10,10 @@ use super::{
     args::{Chosen, RawArgs},
     file,
     key::StarKey,
-    value::{AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize, ProxyNetwork},
+    value::{
+        AnnounceInterval, BufferSize, ByteRate, Grace, ListenAddr, MessageSize, ProxyNetwork,
+        StarHostName,
+    },
 };
 use crate::{
     error::Failure,
@@ -112,6 +115,10 @@ impl Settings {
                 .map_or(default.max_buffered_bytes, BufferSize::get),
             drain_deadline: default.drain_deadline,
             identity: default.identity,
+            hosts: match chosen.host {
+                Some(hosts) => hosts.into_iter().map(|host| host.0).collect(),
+                None => default.hosts,
+            },
             grace: chosen.grace.map_or(default.grace, Grace::get),
             pipe_rate: chosen.pipe_rate.map(ByteRate::get).or(default.pipe_rate),
         };
@@ -144,6 +151,8 @@ impl Settings {
                 ProxyProtocol::Version2 => Some(true),
                 ProxyProtocol::Off => None,
             },
+            host: Some(config.hosts.iter().cloned().map(StarHostName).collect())
+                .filter(|hosts: &Vec<_>| !hosts.is_empty()),
             key: self.key.path().map(Path::to_owned),
             no_challenge: Some(match config.challenge {
                 Challenge::Off => true,

@@ -12,6 +12,7 @@ use starpoint_server::{
         MIN_MAX_MESSAGE_BYTES,
     },
 };
+use starpoint_wire::native::HostPattern;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -65,6 +66,34 @@ impl TryFrom<String> for ProxyNetwork {
 impl From<ProxyNetwork> for String {
     fn from(network: ProxyNetwork) -> Self {
         network.0.to_string()
+    }
+}
+
+/// A host of the star, `star.example` or `star.example:8443`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct StarHostName(pub(super) HostPattern);
+
+impl FromStr for StarHostName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let host = HostPattern::parse(text.trim()).map(Self);
+        host.ok_or("not a host, such as star.example, star.example:8443 or [2001:db8::1]")
+    }
+}
+
+impl TryFrom<String> for StarHostName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|error| format!("`{text}` is {error}"))
+    }
+}
+
+impl From<StarHostName> for String {
+    fn from(host: StarHostName) -> Self {
+        host.0.to_string()
     }
 }
 

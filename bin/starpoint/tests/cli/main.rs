@@ -8,6 +8,7 @@ mod folder;
 mod half_open;
 mod help;
 mod identity;
+mod known_stars;
 mod lifecycle;
 mod netcat;
 mod output;

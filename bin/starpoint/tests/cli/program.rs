@@ -3,7 +3,10 @@
 use std::{
     io::{BufRead as _, BufReader, Read},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -39,10 +42,20 @@ fn undisturbed(mut command: Command) -> Command {
             command.env_remove(name);
         }
     }
+    // Ports are used again, by stars with other keys.
+    command.env("STARPOINT_KNOWN_STARS", fresh_file());
     // No setting of the developer may reach what an operator reads.
     command.env("RUST_BACKTRACE", "1");
     command.stdin(Stdio::null());
     command
+}
+
+/// Returns a place for a file of its own.
+fn fresh_file() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    format!("{folder}/known_stars-{}-{number}", std::process::id())
 }
 
 /// What a run that has ended left behind.

@@ -109,6 +109,10 @@ impl Home {
             Error::StarUnreachable(_)
             | Error::StarLost(_)
             | Error::Protocol(_)
+            | Error::StarUnproved
+            | Error::StarDenied(_)
+            | Error::StarChanged(_)
+            | Error::StarTwin(_)
             | Error::ChallengeDisabled
             | Error::JoinRefused(_)
             | Error::JoinRefusedOther(_)

@@ -66,9 +66,19 @@ pub(crate) enum Command {
     Answer(Token, Result<(), &'static str>),
 }
 
+/// A star that has proved its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Greeted {
+    pub(crate) star: PeerId,
+    /// Its operator has named the host at which it was dialed.
+    pub(crate) is_vouched: bool,
+}
+
 /// What has happened.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
+    /// The star has proved its id; it is joined after [`Star::trust`].
+    Greeted(Greeted),
     Joined,
     /// The connection is of no more use.
     Failed(Error),
@@ -95,13 +105,16 @@ pub(crate) enum Event {
 }
 
 /// ```text
-///   AwaitsHello ─── hello ─────────┐
+///   AwaitsHello ─ hello ─► AwaitsTrust ─┐
 ///   AwaitsChallenge ─ nonce ─► AwaitsVerdict ─ list ─► Joined ─ evicted, left ─► Left
 ///          └───── list, if the challenge is optional ────▲
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     AwaitsHello {
+        deadline: Instant,
+    },
+    AwaitsTrust {
         deadline: Instant,
     },
     AwaitsChallenge {
@@ -210,6 +223,7 @@ impl Star {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let join = match self.state {
             State::AwaitsHello { deadline }
+            | State::AwaitsTrust { deadline }
             | State::AwaitsChallenge { deadline }
             | State::AwaitsVerdict { deadline } => Some(deadline),
             State::Joined | State::Left | State::Failed => None,
@@ -223,6 +237,7 @@ impl Star {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::AwaitsHello { deadline }
+            | State::AwaitsTrust { deadline }
             | State::AwaitsChallenge { deadline }
             | State::AwaitsVerdict { deadline }
                 if deadline <= now =>
@@ -230,6 +245,7 @@ impl Star {
                 self.fail(Error::Deadline(Stage::Join));
             }
             State::AwaitsHello { .. }
+            | State::AwaitsTrust { .. }
             | State::AwaitsChallenge { .. }
             | State::AwaitsVerdict { .. }
             | State::Joined
@@ -289,6 +305,12 @@ impl Star {
             self.n_offers += 1;
         }
         self.links.insert(dial, link);
+    }
+
+    /// The star is not to be joined, for this reason.
+    pub(crate) fn distrust(&mut self, error: Error) {
+        self.commands.clear();
+        self.fail(error);
     }
 
     fn fail(&mut self, error: Error) {

@@ -13,7 +13,10 @@ use futures_channel::mpsc;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use libp2p_identity::PeerId;
 use starpoint_sio::{Config as SioConfig, Connection, OpenError};
-use starpoint_wire::{StarAddress, native};
+use starpoint_wire::{
+    StarAddress,
+    native::{self, ClientNonce},
+};
 use web_time::Instant;
 
 use super::{
@@ -25,6 +28,7 @@ use crate::{
     context::Context as Shop,
     error::{Error, Stage},
     gauges::{Counted, Gauge},
+    homes::Occupied,
     machine::{home::Home, star::Purpose, wake::WakeWatch},
 };
 
@@ -78,6 +82,9 @@ pub(crate) struct Driver {
     star: StarAddress,
     role: Role,
     link: Link,
+    /// What the star has to sign, in the connection that is being opened.
+    nonce: ClientNonce,
+    _home: Option<Occupied>,
     leftovers: VecDeque<Box<Session>>,
     alarm: Alarm,
     watch: WakeWatch,
@@ -113,6 +120,10 @@ impl Driver {
             Purpose::Home => Role::Home(Home::new(&shop.config, now)),
             Purpose::Visit => Role::Visitor,
         };
+        let home = match purpose {
+            Purpose::Home => Some(shop.homes.occupy(star.dialed_host())),
+            Purpose::Visit => None,
+        };
         let wall = (shop.config.wall_clock)();
         let mut driver = Self {
             watch: WakeWatch::new(shop.config.wake_check, now, wall),
@@ -122,6 +133,8 @@ impl Driver {
             star,
             role,
             link: Link::Down,
+            nonce: ClientNonce::from_random(rand::random()),
+            _home: home,
             leftovers: VecDeque::new(),
             alarm,
             idle_since: None,
@@ -140,8 +153,13 @@ impl Driver {
 
     /// Begins a connection.
     fn open(&mut self) {
+        self.nonce = ClientNonce::from_random(rand::random());
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let query = match self.shop.config.profile {
-            Profile::Auto => vec![(native::OFFER.0.to_owned(), native::OFFER.1.to_owned())],
+            Profile::Auto => vec![
+                pair(native::OFFER.0, native::OFFER.1),
+                pair(native::NONCE_KEY, &self.nonce.to_text()),
+            ],
             Profile::Legacy => Vec::new(),
         };
         let config = SioConfig {
@@ -344,6 +362,7 @@ impl Driver {
             connection,
             self.star.clone(),
             self.purpose(),
+            self.nonce,
             self.alarm.now(),
         );
         self.link = Link::Joining(Box::new(session));

@@ -15,7 +15,7 @@ use libp2p_identity::PeerId;
 use starpoint_sio::{AckId, Closed, Connection, Event as Packet, Pipe, PipeError};
 use starpoint_wire::{
     DialId, StarAddress,
-    native::{self, PeerRecord, PipeToken},
+    native::{self, ClientNonce, PeerRecord, PipeToken},
 };
 use web_time::Instant;
 
@@ -29,12 +29,12 @@ use super::{
 use crate::{
     config::Profile,
     context::{Context as Shop, MAX_ADDRESSES},
-    error::Error,
+    error::{Error, StarChange},
     gauges::{Counted, Gauge},
     machine::{
         link::Token,
         presence::Presence,
-        star::{CallTag, Event, Purpose, RESET, Star},
+        star::{CallTag, Event, Greeted, Purpose, RESET, Star},
     },
 };
 
@@ -99,6 +99,7 @@ pub(crate) struct Session {
     shop: Arc<Shop>,
     connection: Connection,
     star: Star,
+    purpose: Purpose,
     bell: Arc<Bell>,
     calls: BTreeMap<AckId, CallTag>,
     tokens: BTreeMap<Token, AckId>,
@@ -126,6 +127,7 @@ impl Session {
         connection: Connection,
         star: StarAddress,
         purpose: Purpose,
+        nonce: ClientNonce,
         now: Instant,
     ) -> Self {
         let keypair = shop.keypair.clone();
@@ -133,12 +135,18 @@ impl Session {
             shop.config.profile == Profile::Auto && connection.star() == Some(native::VERSION);
         let machine = if is_native {
             let record = own_record(&shop, &star, purpose);
-            Star::native(&shop.config, keypair, star.clone(), purpose, record, now)
+            let at = star.clone();
+            Star::native(&shop.config, keypair, at, purpose, record, nonce, now)
         } else {
-            Star::new(&shop.config, keypair, star.clone(), purpose, now)
+            let mut machine = Star::new(&shop.config, keypair, star.clone(), purpose, now);
+            if let Some(error) = downgrade(&shop, &star) {
+                machine.distrust(error);
+            }
+            machine
         };
         Self {
             star: machine,
+            purpose,
             connection,
             bell: Arc::default(),
             calls: BTreeMap::new(),
@@ -347,6 +355,7 @@ impl Session {
     fn apply_events(&mut self) -> Option<Error> {
         while let Some(event) = self.star.next_event() {
             match event {
+                Event::Greeted(greeted) => self.greeted(greeted),
                 Event::Joined => self.happenings.push_back(Happening::Joined),
                 Event::TakenOver => self.happenings.push_back(Happening::TakenOver),
                 Event::Failed(error) => return Some(error),
@@ -378,6 +387,14 @@ impl Session {
             }
         }
         None
+    }
+
+    fn greeted(&mut self, greeted: Greeted) {
+        let (host, config) = (self.address.dialed_host(), &self.shop.config);
+        match self.shop.homes.meet(config, &host, greeted, self.purpose) {
+            Ok(()) => self.star.trust(),
+            Err(error) => self.star.distrust(error),
+        }
     }
 
     fn dialed(&mut self, dial: &DialId, result: Result<(), Error>) {
@@ -530,6 +547,19 @@ impl Session {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Returns the error of a star that has proved its id before, and now offers no
+/// profile in which it could.
+fn downgrade(shop: &Shop, star: &StarAddress) -> Option<Error> {
+    let host = star.dialed_host();
+    match shop.config.profile {
+        Profile::Auto => {
+            let pin = shop.config.pins.pinned(&host)?;
+            Some(StarChange::error(&host, &pin, None))
+        }
+        Profile::Legacy => None,
     }
 }
 

@@ -16,6 +16,7 @@ mod basics;
 mod compose;
 mod dials;
 mod faults;
+mod identity;
 mod native;
 mod requests;
 mod streams;

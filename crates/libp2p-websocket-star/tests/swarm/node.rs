@@ -20,6 +20,7 @@ use crate::peer::{config, peer_address, star_address};
 /// What a node is asked to do.
 enum Order {
     Dial(Multiaddr, oneshot::Sender<Result<Stream, Error>>),
+    Listen(Multiaddr),
     Remove,
 }
 
@@ -114,6 +115,11 @@ impl Node {
         within("inbound dial", self.inbound.recv()).await.unwrap()
     }
 
+    /// Listens on one more star.
+    pub(crate) fn listen_on(&self, star: Multiaddr) {
+        self.orders.send(Order::Listen(star)).unwrap();
+    }
+
     pub(crate) fn remove_listener(&self) {
         self.orders.send(Order::Remove).unwrap();
     }
@@ -155,6 +161,9 @@ async fn drive(
         while let Poll::Ready(order) = orders.poll_recv(cx) {
             match order {
                 Some(Order::Dial(address, reply)) => dial(&mut transport, address, reply),
+                Some(Order::Listen(star)) => {
+                    transport.listen_on(ListenerId::next(), star).unwrap();
+                }
                 Some(Order::Remove) => assert!(transport.remove_listener(listener)),
                 None => return Poll::Ready(()),
             }

@@ -88,6 +88,7 @@ impl<R: CryptoRng> Broker<R> {
             Control::Reply(ack, reply) => Command::Reply { conn, ack, reply },
             Control::Emit(event) => Command::Emit { conn, event },
             Control::Ask(link, event) => Command::Ask { conn, link, event },
+            Control::Greet(hello) => Command::Greet { conn, hello },
             Control::StarReply(ack, reply) => Command::StarReply { conn, ack, reply },
             Control::StarEvent(event) => Command::StarEmit { conn, event },
         };

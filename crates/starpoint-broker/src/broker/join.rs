@@ -4,20 +4,28 @@ use std::time::Instant;
 
 use rand_core::CryptoRng;
 use starpoint_wire::{
-    AddressError, AddressKey, Nonce, PeerAddress, Refusal, Reply, ServerEvent, challenge,
+    AddressError, AddressKey, Nonce, PeerAddress, Proof, Refusal, Reply, ServerEvent, challenge,
     limits::NONCE_LIFETIME, native::Namespace,
 };
 
-use super::Broker;
+use super::{Broker, proof::Verdict};
 use crate::{
     command::CloseReason,
     config::Challenge,
-    connection::OpenChallenge,
+    connection::{Claim, OpenChallenge},
     directory::{Listing, Registration},
     id::{AckId, ConnId},
     outbox::Control,
     quota::{self, JOIN_RATE},
 };
+
+/// How a join goes on.
+enum Step {
+    /// With this answer.
+    Answer(Reply),
+    /// With the verdict about a signature, for this address.
+    Verify(PeerAddress, Box<Proof>),
+}
 
 impl<R: CryptoRng> Broker<R> {
     /// Handles `ss-join` (R-JOIN-1 to R-JOIN-12).
@@ -37,6 +45,17 @@ impl<R: CryptoRng> Broker<R> {
             self.counters.joins += 1;
         }
         match self.try_join(conn, address, proof, now) {
+            Ok(Step::Verify(address, proof)) => {
+                self.verify(conn, ack, Claim::Legacy(address), proof);
+            }
+            Ok(Step::Answer(reply)) => self.join_done(conn, ack, Ok(reply)),
+            Err(refusal) => self.join_done(conn, ack, Err(refusal)),
+        }
+    }
+
+    /// Answers a step of a join.
+    pub(super) fn join_done(&mut self, conn: ConnId, ack: AckId, result: Result<Reply, Refusal>) {
+        match result {
             Ok(reply) => {
                 if matches!(reply, Reply::Joined(_)) {
                     self.counters.joins_succeeded += 1;
@@ -65,11 +84,12 @@ impl<R: CryptoRng> Broker<R> {
         address: Result<PeerAddress, AddressError>,
         proof: &str,
         now: Instant,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Step, Refusal> {
+        let is_proving = self.is_proving(conn);
         let Some(connection) = self.conns.get_mut(&conn) else {
             return Err(Refusal::PeerGone);
         };
-        if !connection.joins.take(JOIN_RATE, now) {
+        if is_proving || !connection.joins.take(JOIN_RATE, now) {
             return Err(Refusal::TooManyRequests);
         }
         if self.is_draining {
@@ -77,12 +97,15 @@ impl<R: CryptoRng> Broker<R> {
         }
         let address = address?;
         if self.config.challenge == Challenge::Off {
-            return self.register(conn, address, now);
+            return self.register(conn, address, now).map(Step::Answer);
         }
         // Whatever comes of it, this was the challenge's one answer (R-JOIN-4).
         match connection.challenges.remove(address.key()) {
             Some(open) => self.answer_challenge(conn, address, proof, &open, now),
-            None => self.open_challenge(conn, address, proof, now),
+            None => {
+                let challenge = self.open_challenge(conn, address, proof, now);
+                challenge.map(Step::Answer)
+            }
         }
     }
 
@@ -129,30 +152,51 @@ impl<R: CryptoRng> Broker<R> {
         proof: &str,
         open: &OpenChallenge,
         now: Instant,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Step, Refusal> {
         // The key again: the client has begun anew and gets a fresh nonce.
         if challenge::decode_public_key(proof).is_ok_and(|key| key == open.key) {
-            return self.open_challenge(conn, address, proof, now);
+            let challenge = self.open_challenge(conn, address, proof, now);
+            return challenge.map(Step::Answer);
         }
         if open.expires <= now {
             return Err(Refusal::ChallengeExpired);
         }
-        let verified = challenge::verify(&open.key, &open.nonce, proof);
-        let Some(connection) = self.conns.get_mut(&conn) else {
-            return Err(Refusal::PeerGone);
-        };
-        match verified {
-            Ok(()) => self.register(conn, address, now),
-            Err(error) => {
-                // The original counts a failed signature as a join of its own.
-                self.counters.joins += 1;
-                connection.failed_answers += 1;
-                if connection.failed_answers >= quota::MAX_FAILED_ANSWERS {
-                    return Err(Refusal::TooManyAttempts);
-                }
-                Err(error.into())
-            }
+        match challenge::proof(&open.key, &open.nonce, proof) {
+            Ok(proof) => Ok(Step::Verify(address, Box::new(proof))),
+            Err(error) => Err(self.failed_answer(conn, error.into())),
         }
+    }
+
+    /// The signature of an answer is verified.
+    pub(super) fn challenge_answered(
+        &mut self,
+        conn: ConnId,
+        address: PeerAddress,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        match verdict.check() {
+            Ok(()) if self.is_draining => Err(Refusal::ShuttingDown),
+            Ok(()) => self.register(conn, address, now),
+            Err(Refusal::SignatureInvalid) => {
+                Err(self.failed_answer(conn, Refusal::SignatureInvalid))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Counts an answer that proves nothing; returns how to refuse it.
+    fn failed_answer(&mut self, conn: ConnId, refusal: Refusal) -> Refusal {
+        // The original counts a failed signature as a join of its own.
+        self.counters.joins += 1;
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return Refusal::PeerGone;
+        };
+        connection.failed_answers += 1;
+        if connection.failed_answers >= quota::MAX_FAILED_ANSWERS {
+            return Refusal::TooManyAttempts;
+        }
+        refusal
     }
 
     /// Gives the address to the connection, whoever had it (R-JOIN-8).

@@ -2,21 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use libp2p_identity::{PeerId, PublicKey};
+use libp2p_identity::PeerId;
 use rand_core::CryptoRng;
 use starpoint_wire::{
-    PeerAddress, Refusal,
+    PeerAddress, Proof, Refusal,
     limits::NONCE_LIFETIME,
     native::{
-        FIRST_PAGE_PEERS, Hello, JoinCall, JoinStatement, Nonce32, Openness, StarCall, StarEvent,
+        FIRST_PAGE_PEERS, Hello, JoinCall, JoinTerms, Nonce32, Openness, StarCall, StarEvent,
         StarReply,
     },
 };
 
-use super::Broker;
+use super::{Broker, proof::Verdict};
 use crate::{
     config::Challenge,
-    connection::Connection,
+    connection::{Claim, Connection},
     deadline::Deadline,
     directory::Listing,
     id::{AckId, ConnId, SourceId},
@@ -67,8 +67,9 @@ impl<R: CryptoRng> Broker<R> {
             expires: greeting.expires,
             openness,
             grace: self.config.grace,
+            hosts: self.config.hosts.clone(),
         };
-        self.emit_star(conn, StarEvent::Hello(Box::new(hello)));
+        self.send(conn, Control::Greet(Box::new(hello)));
         if self.is_draining {
             self.close(conn, crate::CloseReason::ShuttingDown);
         }
@@ -124,7 +125,23 @@ impl<R: CryptoRng> Broker<R> {
     /// Handles `star-join` (R-NATIVE-4 to R-NATIVE-9).
     fn star_join(&mut self, conn: ConnId, join: JoinCall, ack: AckId, now: Instant) {
         self.counters.joins += 1;
-        match self.try_star_join(conn, join, now) {
+        match self.claim(conn, &join, now) {
+            Ok((peer, proof)) => {
+                let claim = Claim::Native(peer, Box::new(join));
+                self.verify(conn, ack, claim, Box::new(proof));
+            }
+            Err(refusal) => self.star_join_done(conn, ack, Err(refusal)),
+        }
+    }
+
+    /// Answers a join.
+    pub(super) fn star_join_done(
+        &mut self,
+        conn: ConnId,
+        ack: AckId,
+        result: Result<StarReply, Refusal>,
+    ) {
+        match result {
             Ok(reply) => {
                 self.counters.joins_succeeded += 1;
                 self.reply_star(conn, ack, reply);
@@ -136,13 +153,37 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    fn try_star_join(
+    /// The signature of a join is verified: lets the peer in if it is valid.
+    pub(super) fn star_join_proved(
         &mut self,
         conn: ConnId,
+        peer: PeerId,
+        join: JoinCall,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Result<StarReply, Refusal> {
+        let is_draining = self.is_draining;
+        let native = self.native_mut(conn).ok_or(Refusal::PeerGone)?;
+        match std::mem::replace(&mut native.stage, Stage::Left) {
+            Stage::Proving => {}
+            Stage::Greeted(_) | Stage::Joined(_) | Stage::Left => {
+                return Err(Refusal::AlreadyJoined);
+            }
+        }
+        verdict.check()?;
+        if is_draining {
+            return Err(Refusal::ShuttingDown);
+        }
+        self.admit(conn, peer, join, now)
+    }
+
+    fn admit(
+        &mut self,
+        conn: ConnId,
+        peer: PeerId,
         join: JoinCall,
         now: Instant,
     ) -> Result<StarReply, Refusal> {
-        let peer = self.prove(conn, &join, now)?;
         let address = match &join.address {
             Some(address) => Some(self.own_address(address, peer)?),
             None => None,
@@ -191,8 +232,14 @@ impl<R: CryptoRng> Broker<R> {
         Ok(StarReply::Joined { is_resumed, pages })
     }
 
-    /// Checks who joins. Whatever comes of it, this was the challenge's one answer.
-    fn prove(&mut self, conn: ConnId, join: &JoinCall, now: Instant) -> Result<PeerId, Refusal> {
+    /// Checks all of a join but its signature; returns the peer that it is from, and
+    /// what proves that. Whatever comes of it, this was the challenge's one answer.
+    fn claim(
+        &mut self,
+        conn: ConnId,
+        join: &JoinCall,
+        now: Instant,
+    ) -> Result<(PeerId, Proof), Refusal> {
         let is_draining = self.is_draining;
         let star = self.config.star;
         let connection = self.conns.get_mut(&conn).ok_or(Refusal::PeerGone)?;
@@ -205,24 +252,24 @@ impl<R: CryptoRng> Broker<R> {
         let native = connection.native.as_mut().ok_or(Refusal::PeerGone)?;
         let greeting = match &native.stage {
             Stage::Greeted(greeting) => *greeting,
-            Stage::Joined(_) | Stage::Left => return Err(Refusal::AlreadyJoined),
+            Stage::Proving | Stage::Joined(_) | Stage::Left => return Err(Refusal::AlreadyJoined),
         };
         native.stage = Stage::Left;
         if greeting.deadline <= now {
             return Err(Refusal::ChallengeExpired);
         }
-        let key = PublicKey::try_decode_protobuf(&join.key).map_err(|_| Refusal::InvalidKey)?;
-        let peer = key.to_peer_id();
-        let statement = JoinStatement {
+        let hosts = &self.config.hosts;
+        if !hosts.is_empty() && !hosts.iter().any(|pattern| pattern.matches(&join.host)) {
+            return Err(Refusal::WrongHost);
+        }
+        let terms = JoinTerms {
             star,
-            peer,
             challenge: greeting.challenge,
             expires: greeting.expires,
         };
-        statement
-            .verify(&key, &join.signature)
-            .map_err(|_| Refusal::SignatureInvalid)?;
-        Ok(peer)
+        let claim = join.proof(&terms).map_err(|_| Refusal::InvalidKey)?;
+        native.stage = Stage::Proving;
+        Ok(claim)
     }
 
     fn own_address(&self, address: &str, peer: PeerId) -> Result<PeerAddress, Refusal> {
@@ -344,6 +391,7 @@ pub(super) fn retry_hint(refusal: Refusal) -> Option<Duration> {
         | Refusal::PeerRefused
         | Refusal::LegacyPeer
         | Refusal::AlreadyJoined
-        | Refusal::PipeUnknown => None,
+        | Refusal::PipeUnknown
+        | Refusal::WrongHost => None,
     }
 }

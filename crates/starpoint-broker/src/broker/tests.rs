@@ -9,6 +9,7 @@ mod leave;
 mod limits;
 mod native;
 mod peers;
+mod proof;
 mod quotas;
 mod stop;
 mod stream;
@@ -29,8 +30,8 @@ use starpoint_wire::{
 
 use super::{Broker, Ending};
 use crate::{
-    AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Output, SourceId,
-    counters::Gauges, quota,
+    AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Output, ProofId, SourceId,
+    Verdict, counters::Gauges, quota,
 };
 
 /// Returns the defaults, for a star with a key of its own.
@@ -86,6 +87,10 @@ struct Star {
     stopped: BTreeMap<ConnId, Vec<(usize, usize)>>,
     paused: BTreeSet<ConnId>,
     closed: BTreeSet<ConnId>,
+    /// Signatures are verified when the test says so; else at once.
+    has_slow_proofs: bool,
+    /// Signatures that are not verified, with what they are worth.
+    proofs: Vec<(ConnId, ProofId, Verdict)>,
 }
 
 impl Star {
@@ -112,6 +117,8 @@ impl Star {
             stopped: BTreeMap::new(),
             paused: BTreeSet::new(),
             closed: BTreeSet::new(),
+            has_slow_proofs: false,
+            proofs: Vec::new(),
         }
     }
 
@@ -249,6 +256,21 @@ impl Star {
         let mut commands = Vec::new();
         loop {
             match self.broker.poll() {
+                Output::Do(Command::Verify {
+                    conn,
+                    ticket,
+                    proof,
+                }) => {
+                    let verdict = match proof.verify() {
+                        true => Verdict::Valid,
+                        false => Verdict::Invalid,
+                    };
+                    if self.has_slow_proofs {
+                        self.proofs.push((conn, ticket, verdict));
+                    } else {
+                        self.broker.verified(conn, ticket, verdict, self.now);
+                    }
+                }
                 Output::Do(command) => {
                     self.carry_out(&command);
                     commands.push(command);
@@ -269,6 +291,8 @@ impl Star {
             Command::Reply { .. }
             | Command::Emit { .. }
             | Command::Ask { .. }
+            | Command::Greet { .. }
+            | Command::Verify { .. }
             | Command::StarReply { .. }
             | Command::StarEmit { .. }
             | Command::OpenPipe { .. }
@@ -309,11 +333,13 @@ fn size(command: &Command) -> (usize, usize) {
         Command::Emit { event, .. } | Command::Ask { event, .. } => {
             (event.packets(), event.weight())
         }
+        Command::Greet { hello, .. } => (1, hello.weight()),
         Command::StarReply { reply, .. } => (1, reply.weight()),
         Command::StarEmit { event, .. } => (1, event.weight()),
         Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Close { .. }
+        | Command::Verify { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
         | Command::CutPipe { .. } => (0, 0),

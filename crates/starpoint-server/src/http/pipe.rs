@@ -167,7 +167,8 @@ fn status(refusal: Refusal) -> StatusCode {
         | Refusal::DuplicateDialId
         | Refusal::TooManyDials
         | Refusal::LegacyPeer
-        | Refusal::AlreadyJoined => StatusCode::SERVICE_UNAVAILABLE,
+        | Refusal::AlreadyJoined
+        | Refusal::WrongHost => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

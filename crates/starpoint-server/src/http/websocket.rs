@@ -10,14 +10,14 @@ use axum::{
 };
 use hyper_util::rt::TokioIo;
 use socketioxide::ProtocolVersion;
-use starpoint_wire::native;
+use starpoint_wire::native::{self, ClientNonce};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
 use super::{App, refuse, unknown_session};
 use crate::{
     gate::Gate,
-    native::{Connection, Engine},
+    native::{Connection, Engine, Greeter},
     session::{Heartbeat, Session},
     source::Source,
 };
@@ -31,10 +31,13 @@ pub(super) fn accept(
 ) -> Response {
     let is_new = sid.is_none();
     let query = request.uri().query().unwrap_or_default();
-    let heartbeat = if offers_native(query) {
-        Heartbeat::Own
-    } else {
-        Heartbeat::OfLibrary
+    let Some(protocol) = protocol(query) else {
+        return refuse(5, "Unsupported protocol version");
+    };
+    let offer = native_offer(query, protocol).filter(|_| is_new);
+    let heartbeat = match offer {
+        Some(_) => Heartbeat::Own,
+        None => Heartbeat::OfLibrary,
     };
     let session = match sid {
         None => app.registry.begin(source, heartbeat),
@@ -43,34 +46,34 @@ pub(super) fn accept(
             Some(_) | None => return unknown_session(),
         },
     };
-    let Some(protocol) = protocol(request.uri().query().unwrap_or_default()) else {
-        return refuse(5, "Unsupported protocol version");
-    };
     let Some(accept) = accept_key(request.method(), request.headers()) else {
         return refuse(3, "Bad request");
     };
     let tasks = app.tasks.clone();
-    match native_engine(request.uri().query().unwrap_or_default(), protocol) {
-        Some(engine) if is_new => tasks.spawn(serve_native(session, engine, request)),
-        Some(_) | None => tasks.spawn(serve(app, session, protocol, request)),
+    match offer {
+        Some((engine, nonce)) => {
+            let greeter = Greeter::new(app.identity, nonce);
+            tasks.spawn(serve_native(session, engine, greeter, request))
+        }
+        None => tasks.spawn(serve(app, session, protocol, request)),
     };
     switch(accept)
 }
 
-/// Returns which Engine.IO to speak with a client that offers the native profile
-/// (R-NATIVE-1).
-fn native_engine(query: &str, protocol: ProtocolVersion) -> Option<Engine> {
-    offers_native(query).then_some(match protocol {
+/// Returns which Engine.IO to speak with a client that offers the native profile,
+/// and its nonce (R-NATIVE-1).
+fn native_offer(query: &str, protocol: ProtocolVersion) -> Option<(Engine, ClientNonce)> {
+    let value = |wanted: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find_map(|(name, value)| (name == wanted).then_some(value))
+    };
+    let (name, offer) = native::OFFER;
+    let nonce = value(native::NONCE_KEY).and_then(ClientNonce::parse)?;
+    let engine = match protocol {
         ProtocolVersion::V4 => Engine::V3,
         ProtocolVersion::V5 => Engine::V4,
-    })
-}
-
-fn offers_native(query: &str) -> bool {
-    let (name, value) = native::OFFER;
-    query
-        .split('&')
-        .any(|pair| pair.split_once('=') == Some((name, value)))
+    };
+    (value(name) == Some(offer)).then_some((engine, nonce))
 }
 
 /// Answers that the connection becomes a WebSocket.
@@ -141,14 +144,19 @@ async fn serve(
 }
 
 /// Waits for the connection to be handed over and serves it natively.
-async fn serve_native(session: Arc<Session>, engine: Engine, mut request: Request<Body>) {
+async fn serve_native(
+    session: Arc<Session>,
+    engine: Engine,
+    greeter: Greeter,
+    mut request: Request<Body>,
+) {
     let on_upgrade = hyper::upgrade::on(&mut request);
     // The request would stay as long as the connection.
     drop(request);
     match on_upgrade.await {
         Ok(upgraded) => {
-            let connection = Connection::new(TokioIo::new(upgraded), session, engine).await;
-            connection.await;
+            let io = TokioIo::new(upgraded);
+            Connection::new(io, session, engine, greeter).await.await;
         }
         Err(error) => tracing::debug!(%error, "WebSocket upgrade failed"),
     }

@@ -9,8 +9,13 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Sink, Stream};
+use libp2p_identity::Keypair;
 use starpoint_broker::AckId;
-use starpoint_wire::{CallError, CallKind, CalleeAnswer, ClientCall, native};
+use starpoint_wire::{
+    CallError, CallKind, CalleeAnswer, ClientCall,
+    event::STAR_HELLO,
+    native::{self, Hello},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep},
@@ -60,12 +65,36 @@ pub(crate) enum Engine {
     V4,
 }
 
+/// Signs the hello of one connection.
+#[derive(Debug)]
+pub(crate) struct Greeter {
+    identity: Arc<Keypair>,
+    nonce: native::ClientNonce,
+}
+
+impl Greeter {
+    pub(crate) fn new(identity: Arc<Keypair>, nonce: native::ClientNonce) -> Self {
+        Self { identity, nonce }
+    }
+
+    /// Returns the arguments of the event.
+    fn sign(&self, hello: &Hello) -> String {
+        hello
+            .sign(&self.identity, &self.nonce)
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "The star's key cannot sign");
+                "[]".to_owned()
+            })
+    }
+}
+
 /// A future that serves one client until it is gone.
 pub(crate) struct Connection<S> {
     socket: WebSocketStream<Metered<S>>,
     session: Arc<Session>,
     outgoing: Arc<Outgoing>,
     engine: Engine,
+    greeter: Greeter,
     partial: Option<Box<Partial>>,
     /// The rest of the message that is being written.
     unwritten: Option<Fragments>,
@@ -92,7 +121,12 @@ struct Partial {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes over a WebSocket whose handshake is done.
-    pub(crate) async fn new(io: S, session: Arc<Session>, engine: Engine) -> Self {
+    pub(crate) async fn new(
+        io: S,
+        session: Arc<Session>,
+        engine: Engine,
+        greeter: Greeter,
+    ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -115,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             session,
             outgoing,
             engine,
+            greeter,
             partial: None,
             unwritten: None,
             refused: None,
@@ -185,6 +220,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Frame::Text(text) => {
                 self.fed += u64::from(is_counted(&text));
                 Fragments::text(text)
+            }
+            Frame::Hello(hello) => {
+                self.fed += 1;
+                let args = self.greeter.sign(&hello);
+                Fragments::text(packet::event(STAR_HELLO, &args, None, 0))
             }
             Frame::Event(name, args) => {
                 self.fed += 1;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use starpoint_broker::{AckId, LinkId};
 use starpoint_wire::{
     Reply, ServerEvent,
-    native::{StarEvent, StarReply},
+    native::{Hello, StarEvent, StarReply},
 };
 
 use super::packet;
@@ -33,6 +33,8 @@ struct State {
 /// One WebSocket message.
 #[derive(Debug)]
 pub(super) enum Frame {
+    /// The hello, not signed yet.
+    Hello(Box<Hello>),
     Text(String),
     /// An event with its arguments. They are put together when it is written: what
     /// goes to thousands is in memory once.
@@ -47,6 +49,11 @@ impl Outgoing {
         if let Ok(args) = serde_json::to_string(reply) {
             self.push([Frame::Text(packet::answer(ack.0, &args))]);
         }
+    }
+
+    /// Queues the hello.
+    pub(crate) fn greet(&self, hello: Box<Hello>) {
+        self.push([Frame::Hello(hello)]);
     }
 
     /// Queues an answer of the native profile.
@@ -95,7 +102,7 @@ impl Outgoing {
     pub(super) fn say(&self, text: &str) {
         let is_same = |frame: &Frame| match frame {
             Frame::Text(waiting) => waiting == text,
-            Frame::Event(..) | Frame::Attachment(_) => false,
+            Frame::Hello(_) | Frame::Event(..) | Frame::Attachment(_) => false,
         };
         if !self.state().frames.iter().any(is_same) {
             self.push([Frame::Text(text.to_owned())]);

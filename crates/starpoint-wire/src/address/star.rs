@@ -13,6 +13,7 @@ use libp2p_identity::PeerId;
 use multiaddr::{Multiaddr, Protocol};
 
 use super::{AddressError, parts};
+use crate::native::StarHost;
 
 /// Longest DNS name, and longest label of one, in bytes (RFC 1035, section 2.3.4).
 const MAX_NAME_BYTES: usize = 253;
@@ -88,6 +89,13 @@ impl StarAddress {
     /// one.
     pub fn port(&self) -> u16 {
         self.tcp.unwrap_or(self.security.default_port())
+    }
+
+    /// Returns the host and port at which the star is dialed, as a join names them
+    /// (R-NATIVE-13).
+    pub fn dialed_host(&self) -> StarHost {
+        let host = self.host();
+        StarHost::new(&host, self.port()).expect("the host of an address was checked")
     }
 
     /// Returns whether the connection to the server is encrypted.
@@ -241,7 +249,7 @@ impl Security {
 }
 
 /// A name that needs no escaping in a URL: letters, digits, `-`, `_` and dots.
-fn is_dns_name(name: &str) -> bool {
+pub(crate) fn is_dns_name(name: &str) -> bool {
     let labels = name.strip_suffix('.').unwrap_or(name);
     labels.len() <= MAX_NAME_BYTES
         && labels.split('.').all(|label| {

@@ -8,8 +8,8 @@ const SEQUENCE: u8 = 0x30;
 /// front when the highest bit is set.
 const MAX_SCALAR_BYTES: usize = 33;
 
-/// Sizes of RSA modulus that can be verified, in bytes: 2048 to 8192 bits.
-const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
+/// Smallest RSA modulus that can be verified with, in bytes: 2048 bits.
+const MIN_RSA_MODULUS_BYTES: usize = 256;
 
 /// Most bytes of an RSA exponent; 65537 has 3.
 const MAX_RSA_EXPONENT_BYTES: usize = 4;
@@ -20,14 +20,15 @@ pub(super) fn is_ecdsa_signature(bytes: &[u8]) -> bool {
     two_integers(bytes).is_some_and(|(r, s)| r.len().max(s.len()) <= MAX_SCALAR_BYTES)
 }
 
-/// Returns whether a PKCS #1 public key is of a size that can be verified.
-pub(super) fn is_usable_rsa_key(bytes: &[u8]) -> bool {
+/// Returns whether a PKCS #1 public key is of a size that can be verified with, and
+/// not larger than given.
+pub(super) fn is_usable_rsa_key(bytes: &[u8], max_modulus_bytes: usize) -> bool {
     let Some((modulus, exponent)) = two_integers(bytes) else {
         return false;
     };
     let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
     let is_odd = |integer: &[u8]| integer.last().is_some_and(|byte| byte & 1 == 1);
-    RSA_MODULUS_BYTES.contains(&modulus.len())
+    (MIN_RSA_MODULUS_BYTES..=max_modulus_bytes).contains(&modulus.len())
         && is_odd(modulus)
         && exponent.len() <= MAX_RSA_EXPONENT_BYTES
         && is_odd(exponent)

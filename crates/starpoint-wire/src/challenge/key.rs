@@ -11,6 +11,9 @@ use crate::{limits::MAX_PROOF_BYTES, refusal::Refusal};
 const IDENTITY: u64 = 0x00;
 const SHA2_256: u64 = 0x12;
 
+/// Largest RSA modulus: 8192 bits, the most that can be verified.
+const MAX_RSA_MODULUS_BYTES: usize = 1024;
+
 /// Why a text is no public key: its sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -79,14 +82,15 @@ pub fn key_belongs_to(key: &PublicKey, peer: &PeerId) -> bool {
 fn parse(bytes: &[u8]) -> Result<PublicKey, KeyError> {
     let key = PublicKey::try_decode_protobuf(bytes).map_err(|_| KeyError::Malformed)?;
     match key.key_type() {
-        KeyType::RSA if !is_usable_rsa(&key) => Err(KeyError::UnusableRsa),
+        KeyType::RSA if !is_usable_rsa(&key, MAX_RSA_MODULUS_BYTES) => Err(KeyError::UnusableRsa),
         KeyType::RSA | KeyType::Ed25519 | KeyType::Secp256k1 | KeyType::Ecdsa => Ok(key),
     }
 }
 
-/// The library takes any bytes for an RSA key and fails when it verifies.
-fn is_usable_rsa(key: &PublicKey) -> bool {
+/// Returns whether an RSA key can be verified with, and has a modulus of at most so
+/// many bytes. The library takes any bytes for a key and fails when it verifies.
+pub(crate) fn is_usable_rsa(key: &PublicKey, max_modulus_bytes: usize) -> bool {
     key.clone()
         .try_into_rsa()
-        .is_ok_and(|rsa| der::is_usable_rsa_key(&rsa.encode_pkcs1()))
+        .is_ok_and(|rsa| der::is_usable_rsa_key(&rsa.encode_pkcs1(), max_modulus_bytes))
 }

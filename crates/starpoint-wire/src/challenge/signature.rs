@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use libp2p_identity::{KeyType, Keypair, PublicKey, SigningError};
 
 use super::{Nonce, der, hex};
-use crate::refusal::Refusal;
+use crate::{proof::Proof, refusal::Refusal};
 
 const ED25519_SIGNATURE_BYTES: usize = 64;
 
@@ -41,14 +41,13 @@ pub fn sign(key: &Keypair, nonce: &str) -> Result<String, SigningError> {
     Ok(HEXLOWER.encode(&key.sign(nonce.as_bytes())?))
 }
 
-/// Verifies a signature in hex, read like the original up to the first character
-/// that is none (R-CHAL-4).
+/// Returns what proves that `key` has signed `nonce`: a signature in hex, read like
+/// the original up to the first character that is none (R-CHAL-4).
 ///
 /// # Errors
 ///
-/// [`VerifyError`] when the signature is not that of `key` over the text of
-/// `nonce`.
-pub fn verify(key: &PublicKey, nonce: &Nonce, signature: &str) -> Result<(), VerifyError> {
+/// [`VerifyError::Malformed`] when it has not even the form of a signature.
+pub fn proof(key: &PublicKey, nonce: &Nonce, signature: &str) -> Result<Proof, VerifyError> {
     let signature = hex::decode_prefix(signature);
     let is_well_formed = match key.key_type() {
         KeyType::Ed25519 => signature.len() == ED25519_SIGNATURE_BYTES,
@@ -56,8 +55,20 @@ pub fn verify(key: &PublicKey, nonce: &Nonce, signature: &str) -> Result<(), Ver
         KeyType::RSA => true,
     };
     if !is_well_formed {
-        Err(VerifyError::Malformed)
-    } else if key.verify(nonce.as_str().as_bytes(), &signature) {
+        return Err(VerifyError::Malformed);
+    }
+    let message = nonce.as_str().as_bytes().to_vec();
+    Ok(Proof::new(key.clone(), message, signature))
+}
+
+/// Verifies a signature; see [`proof`].
+///
+/// # Errors
+///
+/// [`VerifyError`] when the signature is not that of `key` over the text of
+/// `nonce`.
+pub fn verify(key: &PublicKey, nonce: &Nonce, signature: &str) -> Result<(), VerifyError> {
+    if proof(key, nonce, signature)?.verify() {
         Ok(())
     } else {
         Err(VerifyError::Invalid)

@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use libp2p_identity::PeerId;
 
 use super::{
-    MAX_KEY_BYTES, MAX_NAMESPACES, MAX_SIGNATURE_BYTES, Namespace, PeerRecord, PipeToken,
+    MAX_KEY_BYTES, MAX_NAMESPACES, MAX_SIGNATURE_BYTES, Namespace, PeerRecord, PipeToken, StarHost,
     record::PeerRecord as Record,
     wire::{self, DialWire, JoinWire, PeersWire, RefuseWire},
 };
@@ -15,8 +15,10 @@ use crate::{client::EncodedCall, event, limits::MAX_ADDRESS_BYTES};
 pub struct JoinCall {
     /// Public key in libp2p's encoding, unread.
     pub key: Vec<u8>,
-    /// Signature over a [`JoinStatement`](super::JoinStatement).
+    /// Signature over [`to_bytes`](Self::to_bytes).
     pub signature: Vec<u8>,
+    /// Host at which the client has dialed the star.
+    pub host: StarHost,
     /// Where legacy peers dial this one; `None` for a visitor, who only dials.
     pub address: Option<String>,
     /// Namespaces to be in and to hear of; none for a visitor.
@@ -123,6 +125,7 @@ impl StarCall {
             Self::Join(join) => {
                 join.key.len()
                     + join.signature.len()
+                    + join.host.to_string().len()
                     + join.address.as_ref().map_or(0, String::len)
                     + join
                         .namespaces
@@ -159,6 +162,7 @@ fn join(join: JoinWire<'_>) -> Option<StarCall> {
     Some(StarCall::Join(Box::new(JoinCall {
         key: wire::bytes(&join.key, MAX_KEY_BYTES)?,
         signature: wire::bytes(&join.signature, MAX_SIGNATURE_BYTES)?,
+        host: StarHost::parse(&join.host)?,
         address: join.address.map(Into::into),
         namespaces,
         record,
@@ -170,6 +174,7 @@ impl JoinCall {
         JoinWire {
             key: BASE64.encode(&self.key).into(),
             signature: BASE64.encode(&self.signature).into(),
+            host: self.host.to_string().into(),
             address: self.address.as_deref().map(Into::into),
             namespaces: self.namespaces.iter().map(|n| n.as_str().into()).collect(),
             record: self

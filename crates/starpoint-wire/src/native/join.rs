@@ -1,72 +1,69 @@
 //! The proof of a join.
 
-use libp2p_identity::{Keypair, PeerId, PublicKey, SigningError};
+use libp2p_identity::{Keypair, PeerId, SigningError};
+use sha2::{Digest, Sha256};
 
-use super::Nonce32;
+use super::{JoinCall, Nonce32};
+use crate::proof::{Proof, ProofError, Statement, read_key};
 
 /// First of the signed bytes, so that a signature for a star is one for nothing
 /// else (R-NATIVE-4).
 const DOMAIN: &[u8] = b"/starpoint/join/1";
 
-/// What a joining peer signs: which star, who it is itself, and when.
+/// The hello that a join answers: the star, and the one challenge that it may use.
 #[derive(Clone, Copy, Debug)]
-pub struct JoinStatement {
-    /// The star that it joins.
+pub struct JoinTerms {
+    /// The star that is joined.
     pub star: PeerId,
-    /// Who joins.
-    pub peer: PeerId,
     /// The star's challenge.
     pub challenge: Nonce32,
     /// The challenge's expiry, as the star wrote it.
     pub expires: u64,
 }
 
-/// Why a proof proves nothing. The caller's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProofError {
-    /// The public key does not parse or is of a kind that is refused.
-    #[error("malformed key")]
-    Key,
-    /// The signature does not verify.
-    #[error("signature does not verify")]
-    Signature,
-}
-
-impl JoinStatement {
-    /// Returns the bytes to sign: the domain, the two ids behind their lengths in
-    /// two bytes, the challenge, and the expiry in eight, big end first.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = DOMAIN.to_vec();
-        for id in [self.star, self.peer] {
-            let id = id.to_bytes();
-            let len = u16::try_from(id.len()).expect("an id is a multihash of at most 64 bytes");
-            bytes.extend_from_slice(&len.to_be_bytes());
-            bytes.extend_from_slice(&id);
-        }
-        bytes.extend_from_slice(&self.challenge.0);
-        bytes.extend_from_slice(&self.expires.to_be_bytes());
-        bytes
+impl JoinCall {
+    /// Returns the bytes that `peer` has to sign for this call: everything in it
+    /// but key and signature, and the terms.
+    pub fn to_bytes(&self, terms: &JoinTerms, peer: PeerId) -> Vec<u8> {
+        let mut statement = Statement::begin(DOMAIN);
+        statement
+            .counted(&terms.star.to_bytes())
+            .counted(&peer.to_bytes())
+            .fixed(&terms.challenge.0)
+            .fixed(&terms.expires.to_be_bytes())
+            .counted(self.host.to_string().as_bytes());
+        match &self.address {
+            Some(address) => statement.fixed(&[1]).counted(address.as_bytes()),
+            None => statement.fixed(&[0]),
+        };
+        let record = self.record.as_ref().map_or(&[][..], |r| r.as_bytes());
+        statement
+            .list(self.namespaces.iter().map(|name| name.to_string()))
+            .fixed(&Sha256::digest(record));
+        statement.into_bytes()
     }
 
-    /// Signs it.
+    /// Puts the key and the signature of a peer into the call.
     ///
     /// # Errors
     ///
     /// When the key cannot sign.
-    pub fn sign(&self, keypair: &Keypair) -> Result<Vec<u8>, SigningError> {
-        keypair.sign(&self.to_bytes())
+    pub fn sign(mut self, terms: &JoinTerms, keypair: &Keypair) -> Result<Self, SigningError> {
+        let key = keypair.public();
+        self.signature = keypair.sign(&self.to_bytes(terms, key.to_peer_id()))?;
+        self.key = key.encode_protobuf();
+        Ok(self)
     }
 
-    /// Checks a signature.
+    /// Returns the peer that the call says it is from, and what proves it.
     ///
     /// # Errors
     ///
-    /// [`ProofError::Signature`].
-    pub fn verify(&self, key: &PublicKey, signature: &[u8]) -> Result<(), ProofError> {
-        if key.verify(&self.to_bytes(), signature) {
-            Ok(())
-        } else {
-            Err(ProofError::Signature)
-        }
+    /// [`ProofError::Key`] when the key does not parse or is too expensive.
+    pub fn proof(&self, terms: &JoinTerms) -> Result<(PeerId, Proof), ProofError> {
+        let key = read_key(&self.key)?;
+        let peer = key.to_peer_id();
+        let message = self.to_bytes(terms, peer);
+        Ok((peer, Proof::new(key, message, self.signature.clone())))
     }
 }

@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use libp2p_identity::PeerId;
 
 use super::{
-    Hello, MAX_ENTRIES, Namespace, PeerRecord, PipeToken,
+    MAX_ENTRIES, Namespace, PeerRecord, PipeToken, SignedHello,
     wire::{self, BatchWire, IncomingWire},
 };
 use crate::event;
@@ -71,11 +71,10 @@ impl PresenceBatch {
     }
 }
 
-/// An event from the star to a native client.
+/// An event from the star to a native client. The first one, `star-hello`, is none:
+/// it is a [`Hello`](super::Hello), and needs a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StarEvent {
-    /// `star-hello`.
-    Hello(Box<Hello>),
     /// `star-presence`: the arguments of a [`PresenceBatch`], shared by all who
     /// hear of it.
     Presence(Arc<str>),
@@ -94,7 +93,6 @@ impl StarEvent {
     /// Returns the name of the event.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Hello(_) => event::STAR_HELLO,
             Self::Presence(_) => event::STAR_PRESENCE,
             Self::Incoming { .. } => event::STAR_INCOMING,
         }
@@ -103,7 +101,6 @@ impl StarEvent {
     /// Returns the arguments, the text of a JSON array.
     pub fn args(&self) -> Arc<str> {
         match self {
-            Self::Hello(hello) => hello.encode().into(),
             Self::Presence(args) => Arc::clone(args),
             Self::Incoming {
                 from,
@@ -123,7 +120,6 @@ impl StarEvent {
     /// Returns about how many bytes the event takes on the wire.
     pub fn weight(&self) -> usize {
         match self {
-            Self::Hello(_) => 256,
             Self::Presence(args) => 32 + args.len(),
             Self::Incoming { record, .. } => {
                 192 + record.as_ref().map_or(0, |r| r.as_bytes().len() * 4 / 3)
@@ -135,8 +131,8 @@ impl StarEvent {
 /// An event of the native profile, as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NativeNotice {
-    /// `star-hello`.
-    Hello(Box<Hello>),
+    /// `star-hello`, not verified.
+    Hello(Box<SignedHello>),
     /// `star-presence`.
     Presence(PresenceBatch),
     /// `star-incoming`.
@@ -155,7 +151,7 @@ impl NativeNotice {
     /// is none of the profile, or cannot be read.
     pub fn decode(name: &str, args: &str) -> Option<Self> {
         match name {
-            event::STAR_HELLO => Some(Self::Hello(Box::new(Hello::decode(args)?))),
+            event::STAR_HELLO => Some(Self::Hello(Box::new(SignedHello::decode(args)?))),
             event::STAR_PRESENCE => PresenceBatch::decode(args).map(Self::Presence),
             event::STAR_INCOMING => {
                 let incoming: IncomingWire<'static> = wire::first(args)?;

@@ -27,82 +27,223 @@ fn peer(n: u8) -> PeerId {
     keypair.public().to_peer_id()
 }
 
+fn host(text: &str) -> StarHost {
+    StarHost::parse(text).expect("a host and a port")
+}
+
+fn nonce(fill: u8) -> ClientNonce {
+    ClientNonce::from_random([fill; 16])
+}
+
 fn hello() -> Hello {
+    let pattern = |text| HostPattern::parse(text).expect("a host");
     Hello {
         star: keypair().public().to_peer_id(),
         challenge: Nonce32([9; 32]),
         expires: 1_800_000_000,
         openness: Openness::Proven,
         grace: Duration::from_secs(15),
+        hosts: vec![pattern("star.example"), pattern("[::1]:9090")],
     }
+}
+
+fn signed(hello: &Hello) -> String {
+    hello
+        .sign(&keypair(), &nonce(5))
+        .expect("Ed25519 always signs")
 }
 
 #[test]
 fn r_native_3_the_hello_is_frozen_and_reads_back() {
-    let text = hello().encode();
+    let text = signed(&hello());
+    let (unsigned, signature) = text.rsplit_once(",\"signature\":\"").unwrap();
     assert_eq!(
-        text,
+        unsigned,
         "[{\"v\":1,\"star\":\"12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7\",\
          \"challenge\":\"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=\",\
-         \"expires\":1800000000,\"open\":false,\"grace_ms\":15000}]"
+         \"expires\":1800000000,\"open\":false,\"grace_ms\":15000,\
+         \"hosts\":[\"star.example\",\"[::1]:9090\"],\
+         \"key\":\"CAESIOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs\""
     );
-    assert_eq!(Hello::decode(&text), Some(hello()));
-    assert_eq!(Hello::decode(&text.replace("\"v\":1", "\"v\":2")), None);
-    assert_eq!(Hello::decode("[]"), None);
-    assert_eq!(Hello::decode("[{}]"), None);
+    assert_eq!(signature.len(), 88 + "\"}]".len());
+    let read = SignedHello::decode(&text).unwrap();
+    assert_eq!(read.verify(&nonce(5)), Ok(&hello()));
+    assert!(text.len() <= hello().weight(), "{}", text.len());
+    for bad in [
+        text.replace("\"v\":1", "\"v\":2"),
+        text.replace("star.example", "star/example"),
+        text.replace("\"[::1]:9090\"", &["\"a\""; MAX_HOSTS].join(",")),
+        "[]".to_owned(),
+        "[{}]".to_owned(),
+    ] {
+        assert_eq!(SignedHello::decode(&bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn r_native_12_the_hello_is_signed_with_all_that_it_says_for_one_connection() {
+    let bytes = hello().to_bytes(&nonce(5));
+    assert!(bytes.starts_with(b"/starpoint/hello/1\x00\x26\x00\x24\x08\x01\x12\x20"));
+    let hosts_len = 2 + 2 + "star.example".len() + 2 + "[::1]:9090".len();
+    assert_eq!(bytes.len(), 18 + 2 + 38 + 16 + 32 + 8 + 1 + 8 + hosts_len);
+    let vector = include_str!("../../../../spec/vectors/native-hello.hex");
+    assert_eq!(data_encoding::HEXLOWER.encode(&bytes), vector.trim());
+    let read = |text: &str| SignedHello::decode(text).expect("it can be read");
+    let text = signed(&hello());
+    let other_nonce = read(&text).verify(&nonce(6)).cloned();
+    assert_eq!(other_nonce, Err(ProofError::Signature), "a replay");
+    for (from, to) in [
+        ("1800000000", "1800000001"),
+        ("\"CQkJ", "\"CQkK"),
+        ("\"open\":false", "\"open\":true"),
+        ("15000", "15001"),
+        ("star.example", "evil.example"),
+        (",\"[::1]:9090\"", ""),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text, "{from} is there");
+        let verified = read(&changed).verify(&nonce(5)).cloned();
+        assert_eq!(verified, Err(ProofError::Signature), "{to}");
+    }
+    // The id of another star, and a key that is not the id's.
+    let (own, other) = (hello().star.to_base58(), peer(1).to_base58());
+    let verified = read(&text.replace(&own, &other)).verify(&nonce(5)).cloned();
+    assert_eq!(verified, Err(ProofError::Key));
+    let text = hello().sign(&stranger(), &nonce(5)).unwrap();
+    assert_eq!(read(&text).verify(&nonce(5)), Err(ProofError::Key));
+}
+
+#[test]
+fn r_native_12_nonces_read_back() {
+    assert_eq!(nonce(5).to_text(), "BQUFBQUFBQUFBQUFBQUFBQ");
+    assert_eq!(ClientNonce::parse("BQUFBQUFBQUFBQUFBQUFBQ"), Some(nonce(5)));
+    for bad in [
+        "",
+        "BQ",
+        "BQUFBQUFBQUFBQUFBQUFBQUF",
+        "BQUFBQUFBQUFBQUFBQUFB!",
+    ] {
+        assert_eq!(ClientNonce::parse(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn r_native_14_a_star_denies_hosts_that_its_operator_has_not_named() {
+    let mut hello = hello();
+    assert!(hello.vouches_for(&host("star.example:1")) && !hello.denies(&host("[::1]:9090")));
+    assert!(hello.denies(&host("evil.example:443")) && hello.denies(&host("[::1]:9091")));
+    hello.hosts.clear();
+    assert!(!hello.denies(&host("evil.example:443")));
+    assert!(!hello.vouches_for(&host("star.example:1")));
+}
+
+fn terms() -> JoinTerms {
+    JoinTerms {
+        star: keypair().public().to_peer_id(),
+        challenge: Nonce32([9; 32]),
+        expires: 1_800_000_000,
+    }
+}
+
+fn join_call() -> JoinCall {
+    JoinCall {
+        key: Vec::new(),
+        signature: Vec::new(),
+        host: host("star.example:443"),
+        address: Some("/ip4/127.0.0.1/tcp/1/ws/p2p-websocket-star/ipfs/x".into()),
+        namespaces: vec![Namespace::default(), Namespace::parse("a/b").unwrap()],
+        record: PeerRecord::new(b"record"),
+    }
+}
+
+fn stranger() -> Keypair {
+    Keypair::ed25519_from_bytes([1; 32]).expect("32 bytes are a key")
+}
+
+fn is_proved(terms: &JoinTerms, join: &JoinCall) -> bool {
+    join.proof(terms).is_ok_and(|(_, proof)| proof.verify())
 }
 
 #[test]
 fn r_native_4_the_statement_is_frozen_and_bound_to_all_it_names() {
-    let keypair = keypair();
-    let statement = JoinStatement {
-        star: keypair.public().to_peer_id(),
-        peer: keypair.public().to_peer_id(),
-        challenge: Nonce32([9; 32]),
-        expires: 1_800_000_000,
-    };
-    let bytes = statement.to_bytes();
+    let bytes = join_call().to_bytes(&terms(), keypair().public().to_peer_id());
     assert!(bytes.starts_with(b"/starpoint/join/1\x00\x26\x00\x24\x08\x01\x12\x20"));
-    assert_eq!(bytes.len(), 17 + 2 * (2 + 38) + 32 + 8);
+    let texts = [16, 49, 7, 3].map(|len| 2 + len).iter().sum::<usize>();
+    assert_eq!(bytes.len(), 17 + 2 * (2 + 38) + 32 + 8 + 1 + 2 + texts + 32);
     let vector = include_str!("../../../../spec/vectors/native-join.hex");
     assert_eq!(data_encoding::HEXLOWER.encode(&bytes), vector.trim());
-    let signature = statement.sign(&keypair).unwrap();
-    assert_eq!(statement.verify(&keypair.public(), &signature), Ok(()));
-    let others = [
-        JoinStatement {
+    let join = join_call().sign(&terms(), &keypair()).unwrap();
+    assert!(is_proved(&terms(), &join));
+    let other_terms = [
+        JoinTerms {
             star: peer(1),
-            ..statement
+            ..terms()
         },
-        JoinStatement {
-            peer: peer(1),
-            ..statement
-        },
-        JoinStatement {
+        JoinTerms {
             challenge: Nonce32([8; 32]),
-            ..statement
+            ..terms()
         },
-        JoinStatement {
+        JoinTerms {
             expires: 1_800_000_001,
-            ..statement
+            ..terms()
         },
     ];
-    for other in others {
-        assert_eq!(
-            other.verify(&keypair.public(), &signature),
-            Err(ProofError::Signature)
-        );
+    assert!(!other_terms.iter().any(|terms| is_proved(terms, &join)));
+    let changes: [fn(&mut JoinCall); 8] = [
+        |join| join.key = stranger().public().encode_protobuf(),
+        |join| join.host = host("evil.example:443"),
+        |join| join.host = host("star.example:444"),
+        |join| join.address = None,
+        |join| join.address = Some("/ip4/127.0.0.1/tcp/2/ws/p2p-websocket-star/ipfs/x".into()),
+        |join| join.namespaces.truncate(1),
+        |join| join.namespaces.reverse(),
+        |join| join.record = PeerRecord::new(b"another record"),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut changed = join.clone();
+        change(&mut changed);
+        assert!(!is_proved(&terms(), &changed), "change {number}");
+    }
+}
+
+#[test]
+fn r_native_16_keys_that_are_expensive_or_none_are_refused_unverified() {
+    let mut join = join_call();
+    // An RSA key of 8192 bits: the form of one is enough, nothing is computed.
+    let rsa = |modulus_bytes: usize| {
+        let der = |tag: u8, content: Vec<u8>| {
+            let len = u16::try_from(content.len()).unwrap().to_be_bytes();
+            [vec![tag, 0x82, len[0], len[1]], content].concat()
+        };
+        let modulus = der(0x02, [vec![0], vec![0xff; modulus_bytes]].concat());
+        let pkcs1 = der(0x30, [modulus, vec![2, 3, 1, 0, 1]].concat());
+        let algorithm = data_encoding::HEXLOWER.decode(b"300d06092a864886f70d0101010500");
+        let bits = der(0x03, [vec![0], pkcs1].concat());
+        let spki = der(0x30, [algorithm.unwrap(), bits].concat());
+        let len = spki.len();
+        let varint = [(len & 0x7f) as u8 | 0x80, (len >> 7) as u8];
+        [vec![0x08, 0, 0x12], varint.to_vec(), spki].concat()
+    };
+    for (modulus_bytes, is_taken) in [
+        (255, false),
+        (256, true),
+        (512, true),
+        (513, false),
+        (1024, false),
+    ] {
+        join.key = rsa(modulus_bytes);
+        assert_eq!(join.proof(&terms()).is_ok(), is_taken, "{modulus_bytes}");
+    }
+    for garbage in [&b""[..], b"\x08\x00\x12\x00", &[0xff; 40]] {
+        join.key = garbage.to_vec();
+        assert_eq!(join.proof(&terms()).err(), Some(ProofError::Key));
     }
 }
 
 #[test]
 fn r_native_5_calls_read_back() {
-    let join = StarCall::Join(Box::new(JoinCall {
-        key: keypair().public().encode_protobuf(),
-        signature: vec![1; 64],
-        address: Some("/ip4/127.0.0.1/tcp/1/ws/p2p-websocket-star/ipfs/x".into()),
-        namespaces: vec![Namespace::default(), Namespace::parse("a/b").unwrap()],
-        record: PeerRecord::new(b"record"),
-    }));
+    let join = join_call().sign(&terms(), &keypair()).unwrap();
+    let join = StarCall::Join(Box::new(join));
     let calls = [
         join,
         StarCall::Leave,
@@ -127,7 +268,15 @@ fn r_native_5_what_cannot_be_read_says_what_it_meant() {
         (r#"["star-join"]"#, CallKind::StarJoin),
         (r#"["star-join",{}]"#, CallKind::StarJoin),
         (
-            r#"["star-join",{"key":"!","signature":""}]"#,
+            r#"["star-join",{"key":"!","signature":"","host":"a:1"}]"#,
+            CallKind::StarJoin,
+        ),
+        (
+            r#"["star-join",{"key":"","signature":""}]"#,
+            CallKind::StarJoin,
+        ),
+        (
+            r#"["star-join",{"key":"","signature":"","host":"a"}]"#,
             CallKind::StarJoin,
         ),
         (
@@ -157,7 +306,9 @@ fn r_native_6_namespaces_are_plain_short_and_few() {
         assert_eq!(Namespace::parse(bad), None, "{bad}");
     }
     let many: Vec<_> = (0..17).map(|n| format!("n{n}")).collect();
-    let json = serde_json::json!(["star-join", {"key": "", "signature": "", "namespaces": many}]);
+    let json = serde_json::json!(
+        ["star-join", {"key": "", "signature": "", "host": "a:1", "namespaces": many}]
+    );
     assert!(ClientCall::decode(&json.to_string(), &[]).is_err());
 }
 

@@ -45,12 +45,17 @@ pub(super) struct HelloWire<'a> {
     pub(super) open: bool,
     #[serde(default)]
     pub(super) grace_ms: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) hosts: Vec<Cow<'a, str>>,
+    pub(super) key: Cow<'a, str>,
+    pub(super) signature: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct JoinWire<'a> {
     pub(super) key: Cow<'a, str>,
     pub(super) signature: Cow<'a, str>,
+    pub(super) host: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) address: Option<Cow<'a, str>>,
     #[serde(default)]

@@ -52,9 +52,10 @@ async fn r_native_1_a_star_takes_the_offer_of_a_websocket_and_says_so_first() {
 #[tokio::test]
 async fn r_native_1_long_polling_stays_legacy_whatever_is_offered() {
     let mut star = Star::with_args([]);
+    let nonce = "BQUFBQUFBQUFBQUFBQUFBQ";
     for engine in ENGINES {
         let number = engine.number();
-        let target = format!("/socket.io/?EIO={number}&transport=polling&star=1");
+        let target = format!("/socket.io/?EIO={number}&transport=polling&star=1&nonce={nonce}");
         let open = http::get(star.port(), &target).await;
         assert_eq!(open.status, 200);
         let text = open.text();
@@ -84,32 +85,23 @@ async fn r_native_5_a_join_that_proves_nothing_is_refused() {
         let me = new_identity();
         let port = star.port();
         let address = victim.identity.address(port);
-        // What of the hello is signed, what of the join is sent, and the code.
-        let cases: [(Change<'_, Hello>, Change<'_, NativeJoin>, &str); 8] = [
-            (&|_| {}, &|join| join.signature[0] ^= 1, "signature-invalid"),
-            (&|_| {}, &|join| join.signature.clear(), "signature-invalid"),
+        let invalid = "signature-invalid";
+        // What of the hello and of the join is signed, what of it is sent, and the code.
+        let cases: [(Change<'_, Hello>, Change<'_, NativeJoin>, &str); 10] = [
+            (&|_| {}, &|join| join.signature[0] ^= 1, invalid),
+            (&|_| {}, &|join| join.signature.clear(), invalid),
             (
                 &|hello| hello.star.clone_from(&other_star),
                 &|_| {},
-                "signature-invalid",
+                invalid,
             ),
-            (
-                &|hello| hello.challenge[31] ^= 1,
-                &|_| {},
-                "signature-invalid",
-            ),
-            (&|hello| hello.expires += 1, &|_| {}, "signature-invalid"),
+            (&|hello| hello.challenge[31] ^= 1, &|_| {}, invalid),
+            (&|hello| hello.expires += 1, &|_| {}, invalid),
             (&|_| {}, &|join| join.key = vec![8, 1, 18, 0], "invalid-key"),
-            (
-                &|_| {},
-                &|join| join.address = Some(address.clone()),
-                "id-mismatch",
-            ),
-            (
-                &|_| {},
-                &|join| join.address = Some("/ip4/1.2.3".into()),
-                "invalid-address",
-            ),
+            (&|_| {}, &|join| join.host = "other:1".into(), invalid),
+            (&|_| {}, &|join| join.address = None, invalid),
+            (&|_| {}, &|join| join.namespaces.clear(), invalid),
+            (&|_| {}, &|join| join.record = Some(vec![1]), invalid),
         ];
         for (number, (sign, send, code)) in cases.into_iter().enumerate() {
             let (mut client, hello) = Client::connect_native(port, engine).await;
@@ -124,6 +116,17 @@ async fn r_native_5_a_join_that_proves_nothing_is_refused() {
             let reply = client.call("star-join", right.args()).await;
             assert_eq!(code_of(&reply), "already-joined", "{number}");
         }
+        for (address, code) in [
+            (address.as_str(), "id-mismatch"),
+            ("/ip4/1.2.3", "invalid-address"),
+        ] {
+            let (mut client, hello) = Client::connect_native(port, engine).await;
+            let mut join = NativeJoin::new(&me, &hello, port);
+            join.address = Some(address.to_owned());
+            let join = join.signed(&me, &hello);
+            let reply = client.call("star-join", join.args()).await;
+            assert_eq!(code_of(&reply), code);
+        }
         // The key and the signature of somebody else, who has joined with them.
         let (mut client, hello) = Client::connect_native(port, engine).await;
         let join = NativeJoin::new(&me, &hello, port);
@@ -131,6 +134,68 @@ async fn r_native_5_a_join_that_proves_nothing_is_refused() {
         let (mut thief, _) = Client::connect_native(port, engine).await;
         let reply = thief.call("star-join", join.args()).await;
         assert_eq!(code_of(&reply), "signature-invalid");
+    }
+    assert_serves_natively(&mut star).await;
+    star.stop().await;
+}
+
+#[tokio::test]
+async fn r_native_15_a_relayed_join_takes_nobodys_place_at_a_star_that_names_its_hosts() {
+    let mut star = Star::with_args(["--host", "star.example:443"]);
+    let port = star.port();
+    let me = new_identity();
+    let join_at = |host: &str, hello: &Hello| {
+        let mut join = NativeJoin::new(&me, hello, port);
+        join.host = host.to_owned();
+        join.signed(&me, hello)
+    };
+    for engine in ENGINES {
+        let (mut own, hello) = Client::connect_native(port, engine).await;
+        assert_eq!(hello.hosts, ["star.example:443"]);
+        own.native_join(&join_at("star.example:443", &hello)).await;
+        for elsewhere in ["evil.example:443", "star.example:444", "127.0.0.1:1"] {
+            let (mut evil, hello) = Client::connect_native(port, engine).await;
+            let join = join_at(elsewhere, &hello);
+            let reply = evil.call("star-join", join.args()).await;
+            assert_eq!(code_of(&reply), "wrong-host", "{elsewhere}");
+            // Nor does it help to tell another host than what was signed.
+            let (mut evil, hello) = Client::connect_native(port, engine).await;
+            let mut join = join_at(elsewhere, &hello);
+            join.host = "star.example:443".to_owned();
+            let reply = evil.call("star-join", join.args()).await;
+            assert_eq!(code_of(&reply), "signature-invalid", "{elsewhere}");
+        }
+        let reply = own.call("star-peers", json!([{"ns": "default"}])).await;
+        assert_eq!(reply[1]["total"], 1, "{reply}");
+        own.call("star-leave", json!([])).await;
+    }
+    assert_eq!(http::metric(&star, "starpoint_takeovers_total").await, 0);
+    assert_still_serves(&mut star).await;
+    star.stop().await;
+}
+
+#[tokio::test]
+async fn r_chal_5_what_follows_a_join_at_once_is_handled_behind_it() {
+    let mut star = Star::with_args([]);
+    for engine in ENGINES {
+        let me = new_identity();
+        let (mut client, hello) = Client::connect_native(star.port(), engine).await;
+        let join = NativeJoin::new(&me, &hello, star.port());
+        let joined = client.start_call("star-join", join.args()).await;
+        let peers = client
+            .start_call("star-peers", json!([{"ns": "default"}]))
+            .await;
+        let left = client.start_call("star-leave", json!([])).await;
+        assert!(client.expect_ack(joined).await[0].is_null());
+        let page = client.expect_ack(peers).await;
+        let peers = page[1]["peers"].as_array().expect("a page");
+        assert!(peers.contains(&json!(me.peer_id())), "{page}");
+        client.expect_ack(left).await;
+        // Joins, and closes before it can know what came of that.
+        let (mut client, hello) = Client::connect_native(star.port(), engine).await;
+        let join = NativeJoin::new(&me, &hello, star.port());
+        client.start_call("star-join", join.args()).await;
+        client.disconnect().await;
     }
     assert_serves_natively(&mut star).await;
     star.stop().await;
@@ -151,13 +216,15 @@ fn unreadable() -> Vec<Value> {
         json!([{"key": "!", "signature": "!", "ns": "", "to": "!", "token": "!"}]),
         json!([{"key": "", "signature": null, "ns": null, "to": null, "token": null}]),
         json!([{"key": long, "signature": long, "ns": long, "to": long, "token": long}]),
-        json!([{"key": "", "signature": "", "namespaces": {}, "ns": "a b", "to": "__proto__",
+        json!([{"key": "", "signature": "", "host": "a:1", "namespaces": {}, "ns": "a b", "to": "__proto__",
             "token": new_token() + "="}]),
-        json!([{"key": "", "signature": "", "namespaces": vec!["a"; 17], "ns": "default",
+        json!([{"key": "", "signature": "", "host": "a:1", "namespaces": vec!["a"; 17], "ns": "default",
             "after": "nobody", "to": "", "token": ""}]),
-        json!([{"key": "", "signature": "", "address": "a".repeat(1025), "ns": "\u{0}",
+        json!([{"key": "", "signature": "", "host": "a:1", "address": "a".repeat(1025), "ns": "\u{0}",
             "to": new_identity().peer_id(), "token": new_token().replace('a', "+") + "/"}]),
-        json!([{"key": "", "signature": "", "record": "AAAA".repeat(700), "ns": "☎"}]),
+        json!([{"key": "", "signature": "", "host": "a", "ns": "", "to": "", "token": ""}]),
+        json!([{"key": "", "signature": "", "host": 1, "ns": "", "to": "", "token": ""}]),
+        json!([{"key": "", "signature": "", "host": "a:1", "record": "AAAA".repeat(700), "ns": "☎"}]),
     ]
 }
 

@@ -3,14 +3,36 @@
 use std::time::Duration;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use libp2p_identity::PeerId;
+use libp2p_identity::{PeerId, PublicKey};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{Client, Engine, Event, Identity, Profile};
 use crate::within;
 
 /// First of the bytes that a join signs.
 const DOMAIN: &[u8] = b"/starpoint/join/1";
+
+/// First of the bytes that a hello signs.
+const HELLO_DOMAIN: &[u8] = b"/starpoint/hello/1";
+
+/// The nonce of every client here, in the query and as bytes. Honest clients draw
+/// another one for each connection.
+pub(super) const NONCE: (&str, [u8; 16]) = ("BQUFBQUFBQUFBQUFBQUFBQ", [5; 16]);
+
+fn push_counted(bytes: &mut Vec<u8>, field: &[u8]) {
+    let len = u16::try_from(field.len()).expect("a field is short");
+    bytes.extend_from_slice(&len.to_be_bytes());
+    bytes.extend_from_slice(field);
+}
+
+fn push_list(bytes: &mut Vec<u8>, texts: &[String]) {
+    let len = u16::try_from(texts.len()).expect("a list is short");
+    bytes.extend_from_slice(&len.to_be_bytes());
+    for text in texts {
+        push_counted(bytes, text.as_bytes());
+    }
+}
 
 /// What a star says first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +47,12 @@ pub struct Hello {
     pub open: bool,
     /// How long a peer whose connection breaks is kept as being here.
     pub grace: Duration,
+    /// Hosts that the operator has named.
+    pub hosts: Vec<String>,
 }
 
 impl Hello {
-    /// Reads the event.
+    /// Reads the event, and verifies its signature.
     ///
     /// # Panics
     ///
@@ -39,31 +63,40 @@ impl Hello {
         let text = |key: &str| hello[key].as_str().expect("a text").to_owned();
         let number = |key: &str| hello[key].as_u64().expect("a number");
         let challenge = BASE64.decode(text("challenge").as_bytes());
-        Self {
+        let hosts = hello["hosts"].as_array().cloned().unwrap_or_default();
+        let host = |host: &Value| host.as_str().expect("a text").to_owned();
+        let read = Self {
             star: text("star"),
             challenge: challenge.expect("base64"),
             expires: number("expires"),
             open: hello["open"].as_bool().expect("a truth value"),
             grace: Duration::from_millis(number("grace_ms")),
-        }
+            hosts: hosts.iter().map(host).collect(),
+        };
+        let key = BASE64.decode(text("key").as_bytes()).expect("base64");
+        let key = PublicKey::try_decode_protobuf(&key).expect("a public key");
+        assert_eq!(key.to_peer_id().to_base58(), read.star, "the key of the id");
+        let signature = BASE64.decode(text("signature").as_bytes()).expect("base64");
+        assert!(key.verify(&read.signed_bytes(), &signature), "{hello}");
+        read
     }
 
-    /// Returns the bytes that a join of this peer signs.
+    /// Returns the bytes that the star signs.
     ///
     /// # Panics
     ///
     /// When the star's id is none.
-    pub fn statement(&self, identity: &Identity) -> Vec<u8> {
+    pub fn signed_bytes(&self) -> Vec<u8> {
         let star: PeerId = self.star.parse().expect("the star has an id");
-        let mut bytes = DOMAIN.to_vec();
-        for id in [star, identity.keypair().public().to_peer_id()] {
-            let id = id.to_bytes();
-            let len = u16::try_from(id.len()).expect("an id is short");
-            bytes.extend_from_slice(&len.to_be_bytes());
-            bytes.extend_from_slice(&id);
-        }
+        let mut bytes = HELLO_DOMAIN.to_vec();
+        push_counted(&mut bytes, &star.to_bytes());
+        bytes.extend_from_slice(&NONCE.1);
         bytes.extend_from_slice(&self.challenge);
         bytes.extend_from_slice(&self.expires.to_be_bytes());
+        bytes.push(u8::from(self.open));
+        let grace = u64::try_from(self.grace.as_millis()).expect("a grace period is short");
+        bytes.extend_from_slice(&grace.to_be_bytes());
+        push_list(&mut bytes, &self.hosts);
         bytes
     }
 }
@@ -75,6 +108,8 @@ pub struct NativeJoin {
     pub key: Vec<u8>,
     /// Signature.
     pub signature: Vec<u8>,
+    /// Host at which the star was dialed.
+    pub host: String,
     /// Where legacy peers dial; `None` for a visitor.
     pub address: Option<String>,
     /// Names of the namespaces.
@@ -90,14 +125,54 @@ impl NativeJoin {
     ///
     /// When the key cannot sign.
     pub fn new(identity: &Identity, hello: &Hello, port: u16) -> Self {
-        let signature = identity.keypair().sign(&hello.statement(identity));
         Self {
             key: identity.keypair().public().encode_protobuf(),
-            signature: signature.expect("these keys sign without fail"),
+            signature: Vec::new(),
+            host: format!("127.0.0.1:{port}"),
             address: Some(identity.address(port)),
             namespaces: vec!["default".to_owned()],
             record: None,
         }
+        .signed(identity, hello)
+    }
+
+    /// Returns the join with the signature for what is in it now.
+    ///
+    /// # Panics
+    ///
+    /// When the key cannot sign.
+    #[must_use]
+    pub fn signed(mut self, identity: &Identity, hello: &Hello) -> Self {
+        let signature = identity.keypair().sign(&self.statement(identity, hello));
+        self.signature = signature.expect("these keys sign without fail");
+        self
+    }
+
+    /// Returns the bytes that a join of this peer signs.
+    ///
+    /// # Panics
+    ///
+    /// When the star's id is none.
+    pub fn statement(&self, identity: &Identity, hello: &Hello) -> Vec<u8> {
+        let star: PeerId = hello.star.parse().expect("the star has an id");
+        let mut bytes = DOMAIN.to_vec();
+        push_counted(&mut bytes, &star.to_bytes());
+        let peer = identity.keypair().public().to_peer_id();
+        push_counted(&mut bytes, &peer.to_bytes());
+        bytes.extend_from_slice(&hello.challenge);
+        bytes.extend_from_slice(&hello.expires.to_be_bytes());
+        push_counted(&mut bytes, self.host.as_bytes());
+        match &self.address {
+            Some(address) => {
+                bytes.push(1);
+                push_counted(&mut bytes, address.as_bytes());
+            }
+            None => bytes.push(0),
+        }
+        push_list(&mut bytes, &self.namespaces);
+        let record = self.record.as_deref().unwrap_or_default();
+        bytes.extend_from_slice(&Sha256::digest(record));
+        bytes
     }
 
     /// Returns the arguments of the call.
@@ -105,6 +180,7 @@ impl NativeJoin {
         let mut join = json!({
             "key": BASE64.encode(&self.key),
             "signature": BASE64.encode(&self.signature),
+            "host": self.host,
             "namespaces": self.namespaces,
         });
         if let Some(address) = &self.address {
@@ -237,27 +313,42 @@ mod tests {
 
     use super::*;
 
-    /// The vector that the specification names.
-    const VECTOR: &str = include_str!("../../../../spec/vectors/native-join.hex");
+    /// The vectors that the specification names.
+    const JOIN: &str = include_str!("../../../../spec/vectors/native-join.hex");
+    const HELLO: &str = include_str!("../../../../spec/vectors/native-hello.hex");
+
+    fn identity() -> Identity {
+        let keypair = libp2p_identity::Keypair::ed25519_from_bytes([7; 32]);
+        Identity::from_keypair(keypair.expect("32 bytes are a key"))
+    }
+
+    fn hello() -> Hello {
+        Hello {
+            star: identity().peer_id(),
+            challenge: vec![9; 32],
+            expires: 1_800_000_000,
+            open: false,
+            grace: Duration::from_secs(15),
+            hosts: vec!["star.example".to_owned(), "[::1]:9090".to_owned()],
+        }
+    }
+
+    #[test]
+    fn r_native_12_the_hello_is_that_of_the_vector() {
+        assert_eq!(HEXLOWER.encode(&hello().signed_bytes()), HELLO.trim());
+    }
 
     #[test]
     fn r_native_4_the_statement_is_that_of_the_vector() {
-        let expected = HEXLOWER.decode(VECTOR.trim().as_bytes()).unwrap();
-        let keypair = |byte| libp2p_identity::Keypair::ed25519_from_bytes([byte; 32]).unwrap();
-        let is_in_vector = |byte: &u8| {
-            let id = keypair(*byte).public().to_peer_id().to_bytes();
-            expected.windows(id.len()).any(|window| window == id)
+        let join = NativeJoin {
+            key: Vec::new(),
+            signature: Vec::new(),
+            host: "star.example:443".to_owned(),
+            address: Some("/ip4/127.0.0.1/tcp/1/ws/p2p-websocket-star/ipfs/x".to_owned()),
+            namespaces: vec!["default".to_owned(), "a/b".to_owned()],
+            record: Some(b"record".to_vec()),
         };
-        let byte = (0..=255).find(is_in_vector).expect("a simple key");
-        let identity = Identity::from_keypair(keypair(byte));
-        let expires = expected[expected.len() - 8..].try_into().unwrap();
-        let hello = Hello {
-            star: identity.peer_id(),
-            challenge: vec![9; 32],
-            expires: u64::from_be_bytes(expires),
-            open: false,
-            grace: Duration::ZERO,
-        };
-        assert_eq!(hello.statement(&identity), expected);
+        let statement = join.statement(&identity(), &hello());
+        assert_eq!(HEXLOWER.encode(&statement), JOIN.trim());
     }
 }

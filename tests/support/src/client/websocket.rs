@@ -39,8 +39,8 @@ impl WebSocket {
         let stream = crate::connect_from(from, port).await?;
         let number = engine.number();
         let offer = match profile {
-            Profile::Legacy => "",
-            Profile::Native => "&star=1",
+            Profile::Legacy => String::new(),
+            Profile::Native => format!("&star=1&nonce={}", super::native::NONCE.0),
         };
         let query = format!("EIO={number}&transport=websocket{offer}");
         let url = format!("ws://127.0.0.1:{port}/socket.io/?{query}");

@@ -6,16 +6,16 @@ use libp2p_identity::PeerId;
 use starpoint_wire::{
     ClientCall, DialId, Refusal, StarRefusal,
     native::{
-        DialAnswer, Hello, JoinAnswer, JoinCall, JoinStatement, Namespace, NativeNotice, Openness,
-        Page, PageAnswer, PeerRecord, PipeToken, StarCall,
+        ClientNonce, DialAnswer, JoinAnswer, JoinCall, JoinTerms, Namespace, NativeNotice,
+        Openness, Page, PageAnswer, PeerRecord, PipeToken, SignedHello, StarCall,
     },
 };
 use web_time::Instant;
 
-use super::{CallTag, Command, Event, Purpose, Star, State};
+use super::{CallTag, Command, Event, Greeted, Purpose, Star, State};
 use crate::{
     config::{Challenge, Config},
-    error::{Error, Violation},
+    error::{Error, StarDenial, Violation},
     machine::{
         presence::Change,
         roster::{Outcome, Roster, Wanted},
@@ -31,6 +31,9 @@ const PAGE_RETRY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What a connection knows of the native profile.
 pub(super) struct Native {
+    nonce: ClientNonce,
+    /// What a join signs, once the star has proved its id.
+    terms: Option<JoinTerms>,
     namespaces: Vec<Namespace>,
     /// What callees and dialers get to see.
     record: Option<PeerRecord>,
@@ -65,6 +68,7 @@ impl Star {
         star: starpoint_wire::StarAddress,
         purpose: Purpose,
         record: Option<PeerRecord>,
+        nonce: ClientNonce,
         now: Instant,
     ) -> Self {
         let mut machine = Self::new(config, keypair, star, purpose, now);
@@ -73,10 +77,12 @@ impl Star {
             deadline: now + config.join_deadline,
         };
         let namespaces = match purpose {
-            Purpose::Home => config.namespaces.clone(),
+            Purpose::Home => each_once(&config.namespaces),
             Purpose::Visit => Vec::new(),
         };
         machine.native = Some(Native {
+            nonce,
+            terms: None,
             roster: Roster::new(&namespaces, config.max_peers),
             namespaces,
             record,
@@ -164,20 +170,40 @@ impl Star {
         }
     }
 
-    fn hello(&mut self, hello: &Hello, deadline: Instant) {
+    /// Believes nothing of a hello before its signature is verified
+    /// (R-NATIVE-12, R-NATIVE-14).
+    fn hello(&mut self, signed: &SignedHello, deadline: Instant) {
+        let Some(native) = &mut self.native else {
+            return;
+        };
+        let Ok(hello) = signed.verify(&native.nonce) else {
+            return self.fail(Error::StarUnproved);
+        };
+        let (star, host) = (hello.star, self.star.dialed_host());
+        if hello.denies(&host) {
+            return self.fail(Error::StarDenied(Box::new(StarDenial { star, host })));
+        }
         if hello.openness == Openness::Open && self.challenge == Challenge::Required {
             return self.fail(Error::ChallengeDisabled);
         }
-        let statement = JoinStatement {
-            star: hello.star,
-            peer: self.own,
+        native.terms = Some(JoinTerms {
+            star,
             challenge: hello.challenge,
             expires: hello.expires,
+        });
+        self.state = State::AwaitsTrust { deadline };
+        self.events.push_back(Event::Greeted(Greeted {
+            star,
+            is_vouched: hello.vouches_for(&host),
+        }));
+    }
+
+    /// The star that has proved its id is to be joined.
+    pub(crate) fn trust(&mut self) {
+        let (State::AwaitsTrust { deadline }, Some(native)) = (self.state, &mut self.native) else {
+            return;
         };
-        let Ok(signature) = statement.sign(&self.keypair) else {
-            return self.fail(Error::Key);
-        };
-        let Some(native) = &self.native else {
+        let Some(terms) = native.terms.take() else {
             return;
         };
         let address = match self.purpose {
@@ -185,14 +211,20 @@ impl Star {
             Purpose::Visit => None,
         };
         let join = JoinCall {
-            key: self.keypair.public().encode_protobuf(),
-            signature,
+            key: Vec::new(),
+            signature: Vec::new(),
+            host: self.star.dialed_host(),
             address,
             namespaces: native.namespaces.clone(),
             record: native.record.clone(),
         };
-        self.state = State::AwaitsVerdict { deadline };
-        self.call_star(CallTag::StarJoin, StarCall::Join(Box::new(join)));
+        match join.sign(&terms, &self.keypair) {
+            Ok(join) => {
+                self.state = State::AwaitsVerdict { deadline };
+                self.call_star(CallTag::StarJoin, StarCall::Join(Box::new(join)));
+            }
+            Err(_) => self.fail(Error::Key),
+        }
     }
 
     pub(super) fn star_join_answered(&mut self, args: &str, now: Instant) {
@@ -407,6 +439,17 @@ impl Star {
             self.emit_star(StarCall::Refuse { token });
         }
     }
+}
+
+/// A star reads a namespace that is named twice as named once, and so it is signed.
+fn each_once(namespaces: &[Namespace]) -> Vec<Namespace> {
+    let mut once = Vec::with_capacity(namespaces.len());
+    for namespace in namespaces {
+        if !once.contains(namespace) {
+            once.push(namespace.clone());
+        }
+    }
+    once
 }
 
 /// Returns the error that a refused dial is.

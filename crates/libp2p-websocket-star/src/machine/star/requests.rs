@@ -19,6 +19,7 @@ impl Star {
             let error = match self.state {
                 State::Left => Error::TakenOver,
                 State::AwaitsHello { .. }
+                | State::AwaitsTrust { .. }
                 | State::AwaitsChallenge { .. }
                 | State::AwaitsVerdict { .. }
                 | State::Joined

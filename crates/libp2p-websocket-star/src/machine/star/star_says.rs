@@ -155,7 +155,14 @@ impl Star {
     fn join_answered(&mut self, args: &str, now: Instant) {
         let reply = JoinReply::decode(args);
         match (self.state, reply) {
-            (State::AwaitsHello { .. } | State::Joined | State::Left | State::Failed, _) => {}
+            (
+                State::AwaitsHello { .. }
+                | State::AwaitsTrust { .. }
+                | State::Joined
+                | State::Left
+                | State::Failed,
+                _,
+            ) => {}
             (_, Err(ReplyError::Challenge)) => {
                 self.fail(Error::Protocol(Violation::Challenge));
             }

@@ -5,8 +5,9 @@ mod quotas;
 
 use libp2p_identity::PeerId;
 use starpoint_wire::native::{
-    BATCH_CHANGES, FIRST_PAGE_PEERS, Hello, JoinCall, JoinStatement, Namespace, NativeNotice, Page,
-    PeerRecord, PipeToken, PresenceBatch, StarCall, StarEvent, StarReply, Sync,
+    BATCH_CHANGES, FIRST_PAGE_PEERS, Hello, HostPattern, JoinCall, JoinTerms, Namespace,
+    NativeNotice, Page, PeerRecord, PipeToken, PresenceBatch, StarCall, StarEvent, StarHost,
+    StarReply, Sync,
 };
 
 use super::*;
@@ -31,22 +32,37 @@ fn default_space() -> Vec<Namespace> {
     vec![Namespace::default()]
 }
 
-fn native_join(peer: u8, hello: &Hello, namespaces: Vec<Namespace>) -> JoinCall {
-    let statement = JoinStatement {
+fn host(text: &str) -> StarHost {
+    StarHost::parse(text).expect("a host and a port")
+}
+
+fn terms(hello: &Hello) -> JoinTerms {
+    JoinTerms {
         star: hello.star,
-        peer: id(peer),
         challenge: hello.challenge,
         expires: hello.expires,
-    };
+    }
+}
+
+/// A join whose signature is still to be made.
+fn unsigned_join(peer: u8, namespaces: Vec<Namespace>) -> JoinCall {
     JoinCall {
-        key: keypair(peer).public().encode_protobuf(),
-        signature: statement
-            .sign(&keypair(peer))
-            .expect("Ed25519 always signs"),
+        key: Vec::new(),
+        signature: Vec::new(),
+        host: host("star.example:443"),
         address: Some(address(peer)),
         namespaces,
         record: PeerRecord::new(&[peer; 8]),
     }
+}
+
+fn signed(join: JoinCall, peer: u8, hello: &Hello) -> JoinCall {
+    let signed = join.sign(&terms(hello), &keypair(peer));
+    signed.expect("Ed25519 always signs")
+}
+
+fn native_join(peer: u8, hello: &Hello, namespaces: Vec<Namespace>) -> JoinCall {
+    signed(unsigned_join(peer, namespaces), peer, hello)
 }
 
 impl Star {
@@ -60,13 +76,7 @@ impl Star {
         self.broker
             .connected_native(conn, SourceId(source), UNIX_NOW, self.now);
         let commands = self.drain();
-        let [
-            Command::StarEmit {
-                event: StarEvent::Hello(hello),
-                ..
-            },
-        ] = &commands[..]
-        else {
+        let [Command::Greet { hello, .. }] = &commands[..] else {
             panic!("no hello first: {commands:?}")
         };
         (conn, (**hello).clone())
@@ -262,13 +272,66 @@ fn r_native_5_a_challenge_dies_with_its_first_answer_and_with_time() {
 fn r_native_5_the_address_must_be_ones_own() {
     let mut star = Star::guarded();
     let (conn, hello) = star.greeted();
-    let mut join = native_join(1, &hello, default_space());
+    let mut join = unsigned_join(1, default_space());
     join.address = Some(address(2));
+    let join = signed(join, 1, &hello);
     assert_eq!(refused(star.join_as(conn, join)), Refusal::IdMismatch);
     let (conn, hello) = star.greeted();
     let mut join = native_join(1, &hello, default_space());
     join.key = vec![1, 2, 3];
     assert_eq!(refused(star.join_as(conn, join)), Refusal::InvalidKey);
+}
+
+#[test]
+fn r_native_4_nothing_in_a_join_can_be_changed_on_its_way() {
+    let mut star = Star::guarded();
+    let changes: [fn(&mut JoinCall); 5] = [
+        |join| join.host = host("evil.example:443"),
+        |join| join.address = None,
+        |join| join.address = Some(address(1).replace("443", "444")),
+        |join| join.namespaces.clear(),
+        |join| join.record = None,
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let (conn, hello) = star.greeted();
+        let mut join = native_join(1, &hello, default_space());
+        let before = join.clone();
+        change(&mut join);
+        assert_ne!(join, before, "change {number}");
+        let refusal = refused(star.join_as(conn, join));
+        assert_eq!(refusal, Refusal::SignatureInvalid, "change {number}");
+    }
+    assert_eq!(star.gauges().peers, 0);
+}
+
+#[test]
+fn r_native_15_a_join_at_a_host_that_is_not_the_stars_is_refused() {
+    let hosts = ["star.example", "[2001:db8::1]:9090"];
+    let hosts = hosts.map(|text| HostPattern::parse(text).expect("a host"));
+    let mut star = Star::with(Config {
+        hosts: hosts.to_vec(),
+        ..config()
+    });
+    for (text, is_own) in [
+        ("star.example:443", true),
+        ("[2001:db8::1]:9090", true),
+        ("[2001:db8::1]:80", false),
+        ("evil.example:443", false),
+    ] {
+        let (conn, hello) = star.greeted();
+        assert_eq!(hello.hosts, hosts);
+        let mut join = unsigned_join(1, default_space());
+        join.host = host(text);
+        let reply = star.join_as(conn, signed(join, 1, &hello));
+        let is_let_in = matches!(reply, StarReply::Joined { .. });
+        assert_eq!(is_let_in, is_own, "{text}: {reply:?}");
+        if let StarReply::Refused { refusal, retry } = reply {
+            assert_eq!((refusal, retry), (Refusal::WrongHost, None));
+        }
+    }
+    // Nobody was asked to verify what is refused anyway, and nobody is displaced.
+    assert_eq!(star.gauges().peers, 1);
+    assert_eq!(star.broker.counters().takeovers, 1);
 }
 
 #[test]
@@ -296,8 +359,9 @@ fn r_native_10_a_visitor_dials_and_is_not_here() {
     let home = star.native(1);
     star.advance(SECOND);
     let (visitor, hello) = star.greeted();
-    let mut join = native_join(2, &hello, default_space());
+    let mut join = unsigned_join(2, default_space());
     join.address = None;
+    let join = signed(join, 2, &hello);
     let reply = star.join_as(visitor, join);
     assert_eq!(
         reply,

@@ -25,6 +25,14 @@ struct Rig {
     task: JoinHandle<()>,
 }
 
+fn greeter() -> Greeter {
+    let identity = Keypair::ed25519_from_bytes([1; 32]).expect("32 bytes are a key");
+    Greeter::new(
+        Arc::new(identity),
+        native::ClientNonce::from_random([2; 16]),
+    )
+}
+
 /// Connects a client, up to the open packet.
 async fn rig(engine: Engine) -> Rig {
     let (tell, events) = mpsc::unbounded_channel();
@@ -38,7 +46,7 @@ async fn rig(engine: Engine) -> Rig {
         Arc::default(),
     );
     let (near, far) = duplex(1 << 12);
-    let connection = Connection::new(far, session, engine).await;
+    let connection = Connection::new(far, session, engine, greeter()).await;
     let outgoing = Arc::clone(&connection.outgoing);
     let task = tokio::spawn(connection);
     let mut rig = Rig {

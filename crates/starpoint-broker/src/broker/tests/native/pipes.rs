@@ -106,9 +106,9 @@ fn r_dial_4_a_visitor_dials_a_legacy_peer_from_its_own_address_only() {
     let mut star = Star::guarded();
     let legacy = star.joined(1);
     let (visitor, hello) = star.greeted();
-    let mut join = native_join(2, &hello, default_space());
+    let mut join = unsigned_join(2, default_space());
     join.address = None;
-    star.join_as(visitor, join);
+    star.join_as(visitor, signed(join, 2, &hello));
     star.open_link((visitor, 2), (legacy, 1), "a");
     let as_another = dial(&address(3), &address(1), "b");
     assert_eq!(star.refusal_of(visitor, as_another), Refusal::NotAuthorized);

@@ -1,0 +1,358 @@
+//! The file that remembers which star is where.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use libp2p::PeerId;
+use libp2p_websocket_star::{Pin, StarHost, StarPins};
+
+use crate::{error::KnownStarsError, key::create_folder};
+
+/// Largest file that is read or written; about 8000 stars.
+const MAX_FILE_BYTES: usize = 1024 * 1024;
+
+/// Stars that are remembered without a file.
+const MAX_UNWRITTEN: usize = 4096;
+
+/// [`StarPins`] in a file, as ssh keeps known hosts.
+///
+/// A line is `host:port id`, the first line of a host counts, and lines that begin
+/// with `#` are comments. The file is read again when it has changed: a line that is
+/// removed is forgotten. A new star is written at the end; the file is replaced as a
+/// whole, with what others have written to it up to then.
+///
+/// Without a usable file the pins are kept for the life of the value, and a line
+/// that cannot be read pins nothing. Each problem is reported once.
+pub struct KnownStars {
+    path: PathBuf,
+    report: Report,
+    state: Mutex<State>,
+}
+
+type Report = Box<dyn Fn(&KnownStarsError) + Send + Sync>;
+
+#[derive(Debug, Default)]
+struct State {
+    /// By host: the id, and the line.
+    written: BTreeMap<StarHost, (PeerId, usize)>,
+    /// What could not be written.
+    unwritten: BTreeMap<StarHost, PeerId>,
+    /// Of the file, when it was read.
+    stamp: Option<Stamp>,
+    /// What was reported.
+    reported: Vec<String>,
+}
+
+type Stamp = (Option<SystemTime>, u64);
+
+impl KnownStars {
+    /// Names a file. Nothing is read or written yet. `report` hears of problems;
+    /// none of them keeps a star from being used.
+    pub fn new(
+        path: impl Into<PathBuf>,
+        report: impl Fn(&KnownStarsError) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            report: Box::new(report),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Returns where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file if it has changed.
+    fn refresh(&self, state: &mut State) {
+        let stamp = stamp(&self.path);
+        if stamp == state.stamp {
+            return;
+        }
+        state.stamp = stamp;
+        state.written.clear();
+        match self.read() {
+            Ok(text) => self.parse(&text, state),
+            Err(error) => self.tell(state, &error),
+        }
+    }
+
+    fn read(&self) -> Result<String, KnownStarsError> {
+        let cannot = |source| KnownStarsError::Read {
+            path: self.path.clone(),
+            source,
+        };
+        match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+            Err(error) => return Err(cannot(error)),
+            // A pipe would be waited for, for ever.
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(cannot(io::Error::other("not a regular file")));
+            }
+            Ok(_) => {}
+        }
+        let mut bytes = Vec::new();
+        let file = File::open(&self.path).map_err(cannot)?;
+        file.take(MAX_FILE_BYTES as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(cannot)?;
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(cannot(io::Error::other("larger than 1 MiB")));
+        }
+        String::from_utf8(bytes).map_err(|_| cannot(io::Error::other("not UTF-8")))
+    }
+
+    fn parse(&self, text: &str, state: &mut State) {
+        for (line, number) in text.lines().zip(1..) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match parse_line(line) {
+                Some((host, star)) => {
+                    state.written.entry(host).or_insert((star, number));
+                }
+                None => {
+                    let path = self.path.clone();
+                    let line = number;
+                    self.tell(state, &KnownStarsError::Line { path, line });
+                }
+            }
+        }
+    }
+
+    /// Adds a line; returns its number.
+    fn append(&self, host: &StarHost, star: PeerId) -> Result<usize, KnownStarsError> {
+        let mut text = self.read()?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(&format!("{host} {star}\n"));
+        let result = if text.len() > MAX_FILE_BYTES {
+            Err(io::Error::other("it would be larger than 1 MiB"))
+        } else {
+            self.replace(text.as_bytes())
+        };
+        match result {
+            Ok(()) => Ok(text.lines().count()),
+            Err(source) => Err(KnownStarsError::Write {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let folder = match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            Some(_) | None => Path::new("."),
+        };
+        create_folder(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    fn tell(&self, state: &mut State, error: &KnownStarsError) {
+        let text = error.to_string();
+        if !state.reported.contains(&text) && state.reported.len() < 16 {
+            state.reported.push(text);
+            (self.report)(error);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn parse_line(line: &str) -> Option<(StarHost, PeerId)> {
+    let (host, star) = line.split_once(char::is_whitespace)?;
+    Some((StarHost::parse(host)?, star.trim().parse().ok()?))
+}
+
+/// Returns what tells one content of a file from another; `None` without a file.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok(), metadata.len()))
+}
+
+impl StarPins for KnownStars {
+    fn pinned(&self, host: &StarHost) -> Option<Pin> {
+        let mut state = self.state();
+        self.refresh(&mut state);
+        if let Some((star, line)) = state.written.get(host) {
+            let place: Arc<str> = format!("line {line} of {}", self.path.display()).into();
+            return Some(Pin {
+                star: *star,
+                written_at: Some(place),
+            });
+        }
+        let star = *state.unwritten.get(host)?;
+        Some(Pin {
+            star,
+            written_at: None,
+        })
+    }
+
+    fn remember(&self, host: &StarHost, star: PeerId) {
+        let mut state = self.state();
+        match self.append(host, star) {
+            Ok(line) => {
+                state.written.insert(host.clone(), (star, line));
+            }
+            Err(error) => {
+                if state.unwritten.len() < MAX_UNWRITTEN {
+                    state.unwritten.insert(host.clone(), star);
+                }
+                self.tell(&mut state, &error);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for KnownStars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownStars")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity::Keypair;
+
+    use super::*;
+
+    struct Rig {
+        folder: tempfile::TempDir,
+        problems: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+                problems: Arc::default(),
+            }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("data/known_stars")
+        }
+
+        fn open(&self) -> KnownStars {
+            let problems = Arc::clone(&self.problems);
+            KnownStars::new(self.path(), move |problem| {
+                let mut problems = problems.lock().unwrap();
+                problems.push(problem.to_string());
+            })
+        }
+
+        fn write(&self, text: &str) {
+            fs::create_dir_all(self.path().parent().unwrap()).unwrap();
+            fs::write(self.path(), text).unwrap();
+        }
+
+        fn problems(&self) -> Vec<String> {
+            std::mem::take(&mut *self.problems.lock().unwrap())
+        }
+    }
+
+    fn id() -> PeerId {
+        Keypair::generate_ed25519().public().to_peer_id()
+    }
+
+    fn host(text: &str) -> StarHost {
+        StarHost::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_star_is_written_once_and_read_by_the_next_process() {
+        let rig = Rig::new();
+        let (first, second) = (id(), id());
+        let stars = rig.open();
+        assert_eq!(stars.pinned(&host("a:1")), None);
+        stars.remember(&host("a:1"), first);
+        rig.open().remember(&host("[::1]:2"), second);
+        let text = fs::read_to_string(rig.path()).unwrap();
+        assert_eq!(text, format!("a:1 {first}\n[::1]:2 {second}\n"));
+        for stars in [stars, rig.open()] {
+            let pin = stars.pinned(&host("[::1]:2")).unwrap();
+            assert_eq!(pin.star, second);
+            let place = format!("line 2 of {}", rig.path().display());
+            assert_eq!(pin.written_at.as_deref(), Some(&*place));
+        }
+        assert_eq!(rig.problems(), [""; 0]);
+    }
+
+    #[test]
+    fn a_line_that_is_removed_is_forgotten_by_those_who_run() {
+        let rig = Rig::new();
+        let stars = rig.open();
+        stars.remember(&host("a:1"), id());
+        assert!(stars.pinned(&host("a:1")).is_some());
+        rig.write("# nothing here\n");
+        assert_eq!(stars.pinned(&host("a:1")), None);
+    }
+
+    #[test]
+    fn comments_and_garbage_are_kept_and_pin_nothing() {
+        let rig = Rig::new();
+        let star = id();
+        rig.write(&format!(
+            "# mine\n\nA.Example.:1\t{star}\na.example:1 {}\nnonsense\na:1 b\nno-end:1 {star}",
+            id()
+        ));
+        let stars = rig.open();
+        assert_eq!(stars.pinned(&host("a.example:1")).unwrap().star, star);
+        assert_eq!(stars.pinned(&host("no-end:1")).unwrap().star, star);
+        assert_eq!(stars.pinned(&host("a:1")), None);
+        let problems = rig.problems();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains("line 5 of"), "{problems:?}");
+        stars.remember(&host("b:1"), star);
+        let text = fs::read_to_string(rig.path()).unwrap();
+        let end = format!("nonsense\na:1 b\nno-end:1 {star}\nb:1 {star}\n");
+        assert!(
+            text.starts_with("# mine\n") && text.ends_with(&end),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_a_usable_file_stars_are_remembered_all_the_same() {
+        let too_large = "#".repeat(MAX_FILE_BYTES + 1);
+        for spoil in [
+            &|rig: &Rig| fs::create_dir_all(rig.path()).unwrap(),
+            &|rig: &Rig| fs::write(rig.folder.path().join("data"), "a file").unwrap(),
+            &|rig: &Rig| rig.write(&too_large),
+            &|rig: &Rig| {
+                rig.write("");
+                fs::write(rig.path(), [0xff, 0xfe, b'\n']).unwrap();
+            },
+        ] as [&dyn Fn(&Rig); 4]
+        {
+            let rig = Rig::new();
+            spoil(&rig);
+            let (stars, star) = (rig.open(), id());
+            assert_eq!(stars.pinned(&host("a:1")), None);
+            stars.remember(&host("a:1"), star);
+            let pin = stars.pinned(&host("a:1")).unwrap();
+            assert_eq!((pin.star, pin.written_at), (star, None));
+            let problems = rig.problems();
+            assert!((1..=2).contains(&problems.len()), "{problems:?}");
+        }
+    }
+}
