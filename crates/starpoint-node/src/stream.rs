@@ -3,18 +3,18 @@
 mod behaviour;
 mod handler;
 mod inlets;
+mod queue;
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use libp2p::PeerId;
-use tokio::sync::mpsc;
-
 pub(crate) use behaviour::Behaviour;
 pub(crate) use handler::Request;
 pub(crate) use inlets::Inlets;
+use libp2p::PeerId;
+use queue::FairQueue;
 
 /// A stream to a peer: `AsyncRead` and `AsyncWrite` of the futures crates.
 /// Closing ends the own direction; dropping it resets both. A connection stays
@@ -25,14 +25,16 @@ pub(crate) use inlets::Inlets;
 /// end.
 pub type Stream = libp2p::swarm::Stream;
 
-/// Streams that others open with one protocol, oldest first.
+/// Streams that others open with one protocol: peers take turns, and those of one
+/// peer come oldest first.
 ///
 /// At most [`max_waiting_streams`](crate::Config::max_waiting_streams) wait here.
-/// One more is reset, which is [counted](Self::n_reset): its peer has seen it
+/// With one more, the newest of the peer that has most is reset, which is
+/// [counted](Self::n_reset): so no peer keeps the others out. That peer has seen it
 /// opened, reads an error or an end, and may try again.
 #[derive(Debug)]
 pub struct Incoming {
-    streams: mpsc::Receiver<(PeerId, Stream)>,
+    streams: Arc<FairQueue<Stream>>,
     n_reset: Arc<AtomicU64>,
 }
 
@@ -42,12 +44,18 @@ impl Incoming {
     ///
     /// Cancel safe: no stream is lost.
     pub async fn next(&mut self) -> Option<(PeerId, Stream)> {
-        self.streams.recv().await
+        self.streams.next().await
     }
 
     /// Returns how many streams were reset because too many waited, since this
     /// was made.
     pub fn n_reset(&self) -> u64 {
         self.n_reset.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.streams.abandon();
     }
 }

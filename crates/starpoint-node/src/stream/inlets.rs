@@ -6,9 +6,8 @@ use std::sync::{
 };
 
 use libp2p::{PeerId, StreamProtocol};
-use tokio::sync::mpsc;
 
-use super::{Incoming, Stream};
+use super::{FairQueue, Incoming, Stream};
 use crate::error::IncomingError;
 
 /// The protocols that are taken, for the handle and for every connection.
@@ -27,7 +26,7 @@ struct Table {
 #[derive(Clone, Debug)]
 struct Inlet {
     protocol: StreamProtocol,
-    queue: mpsc::Sender<(PeerId, Stream)>,
+    queue: Arc<FairQueue<Stream>>,
     n_reset: Arc<AtomicU64>,
 }
 
@@ -38,17 +37,18 @@ impl Inlets {
         protocol: StreamProtocol,
         max_waiting: usize,
     ) -> Result<Incoming, IncomingError> {
-        let (queue, streams) = mpsc::channel(max_waiting);
+        let queue = Arc::new(FairQueue::new(max_waiting));
         let n_reset = Arc::<AtomicU64>::default();
         let incoming = Incoming {
-            streams,
+            streams: Arc::clone(&queue),
             n_reset: Arc::clone(&n_reset),
         };
         let mut table = self.lock();
         if table.is_stopped {
+            queue.end();
             return Ok(incoming);
         }
-        table.inlets.retain(|inlet| !inlet.queue.is_closed());
+        table.inlets.retain(|inlet| inlet.queue.is_open());
         if table.inlets.iter().any(|inlet| inlet.protocol == protocol) {
             return Err(IncomingError::Taken(protocol));
         }
@@ -63,7 +63,7 @@ impl Inlets {
     /// Returns the protocols that somebody takes now.
     pub(super) fn protocols(&self) -> Vec<StreamProtocol> {
         let table = self.lock();
-        let taken = table.inlets.iter().filter(|i| !i.queue.is_closed());
+        let taken = table.inlets.iter().filter(|i| i.queue.is_open());
         taken.map(|inlet| inlet.protocol.clone()).collect()
     }
 
@@ -80,7 +80,9 @@ impl Inlets {
         let Some(inlet) = inlet else {
             return;
         };
-        if let Err(mpsc::error::TrySendError::Full(_)) = inlet.queue.try_send((peer, stream)) {
+        if let Some((peer, _reset)) = inlet.queue.push(peer, stream)
+            && inlet.queue.is_open()
+        {
             inlet.n_reset.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%peer, %protocol, "Stream reset, too many wait");
         }
@@ -93,7 +95,7 @@ impl Inlets {
             table.is_stopped = true;
             std::mem::take(&mut table.inlets)
         };
-        drop(inlets);
+        inlets.iter().for_each(|inlet| inlet.queue.end());
     }
 
     /// The table is whole between any two statements, so a panic elsewhere has
