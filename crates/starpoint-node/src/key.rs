@@ -1,14 +1,14 @@
 //! The file that keeps the private key.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _, Write as _},
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use libp2p::identity::Keypair;
 
-use crate::error::KeyError;
+use crate::{error::KeyError, file};
 
 /// Largest file that is read: far above any key.
 const MAX_KEY_BYTES: u64 = 16 * 1024;
@@ -85,15 +85,7 @@ impl KeyFile {
     }
 
     fn write_new(&self, bytes: &[u8]) -> io::Result<()> {
-        let folder = match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            Some(_) | None => Path::new("."),
-        };
-        create_folder(folder)?;
-        // Made with mode 0600, and renamed into place only if nothing is there.
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
+        let file = file::stage(&self.path, bytes)?;
         file.persist_noclobber(&self.path)
             .map_err(|error| error.error)?;
         Ok(())
@@ -126,15 +118,4 @@ impl KeyFile {
             source,
         }
     }
-}
-
-pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(folder)
 }

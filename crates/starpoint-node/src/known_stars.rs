@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -13,7 +13,7 @@ use std::{
 use libp2p::PeerId;
 use libp2p_websocket_star::{Pin, StarHost, StarPins};
 
-use crate::{error::KnownStarsError, key::create_folder};
+use crate::{error::KnownStarsError, file};
 
 /// Largest file that is read or written; about 8000 stars.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -151,14 +151,7 @@ impl KnownStars {
     }
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let folder = match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            Some(_) | None => Path::new("."),
-        };
-        create_folder(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
+        let file = file::stage(&self.path, bytes)?;
         file.persist(&self.path).map_err(|error| error.error)?;
         Ok(())
     }

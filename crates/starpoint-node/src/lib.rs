@@ -81,6 +81,7 @@ pub mod stream;
 pub mod error;
 
 mod behaviour;
+mod file;
 mod quiet_identify;
 mod swarm;
 mod task;

@@ -130,12 +130,9 @@ impl<S> Gate<S> {
         self.session.wrote(packets, bytes.len() as u64);
     }
 
-    /// Refuses the message that was to be read.
-    fn refuse(&mut self, stop: Stop) {
-        self.close_status = match stop {
-            Stop::TooLong => TOO_BIG,
-            Stop::Malformed | Stop::Incomplete | Stop::Held | Stop::NoRoom(_) => PROTOCOL_ERROR,
-        };
+    /// Refuses the message that was to be read, with the status of a close frame.
+    fn refuse(&mut self, status: u16) {
+        self.close_status = status;
         self.session.refuse_message();
     }
 }
@@ -209,7 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
                     let polled = share.poll_frame_room(bytes, cx);
                     ready!(this.note_wait(polled, wait, cx));
                 }
-                Step::Stopped(stop @ (Stop::TooLong | Stop::Malformed)) => this.refuse(stop),
+                Step::Stopped(Stop::TooLong) => this.refuse(TOO_BIG),
+                Step::Stopped(Stop::Malformed) => this.refuse(PROTOCOL_ERROR),
             }
         }
     }
@@ -221,6 +219,15 @@ enum Step {
     Passed,
     /// None could be.
     Stopped(Stop),
+}
+
+impl Step {
+    fn of(n_passed: usize, stop: Option<Stop>) -> Self {
+        match stop {
+            Some(stop) if n_passed == 0 => Self::Stopped(stop),
+            Some(_) | None => Self::Passed,
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
@@ -264,10 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         let (n_passed, stop) = self.inbound.inspect(bytes, n_read, &mut self.pong);
         self.stash.extend_from_slice(&bytes[n_passed..]);
         buf.set_filled(before + n_passed);
-        Poll::Ready(Ok(match stop {
-            Some(stop) if n_passed == 0 => Step::Stopped(stop),
-            Some(_) | None => Step::Passed,
-        }))
+        Poll::Ready(Ok(Step::of(n_passed, stop)))
     }
 
     /// Passes on what of the stash may be.
@@ -281,10 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             // It is needed now and then; a connection may be idle for days.
             self.stash = Vec::new();
         }
-        match stop {
-            Some(stop) if n_passed == 0 => Step::Stopped(stop),
-            Some(_) | None => Step::Passed,
-        }
+        Step::of(n_passed, stop)
     }
 
     /// Reads the rest of a head that is not whole; returns how many bytes came.

@@ -112,21 +112,8 @@ impl Inbound {
         let mut stop = None;
         while at < end {
             let n = if self.walker.is_between_frames() {
-                match FrameHead::parse(&bytes[at..]).ok_or(Stop::Incomplete) {
-                    Ok(head) => match self.admit(&head) {
-                        Ok(promise) => {
-                            self.promise = promise;
-                            if head.opcode == Opcode::Ping {
-                                bytes[at] ^= Opcode::PING_TO_PONG;
-                                self.ping = Ping::new(&head);
-                            }
-                            head.head_len
-                        }
-                        Err(why) => {
-                            stop = Some(why);
-                            break;
-                        }
-                    },
+                match self.begin_frame(&mut bytes[at..]) {
+                    Ok(head_len) => head_len,
                     Err(why) => {
                         stop = Some(why);
                         break;
@@ -144,6 +131,17 @@ impl Inbound {
             self.session.message_began();
         }
         (at, stop)
+    }
+
+    /// Looks at the head of a frame; returns its length if the frame may be passed on.
+    fn begin_frame(&mut self, bytes: &mut [u8]) -> Result<usize, Stop> {
+        let head = FrameHead::parse(bytes).ok_or(Stop::Incomplete)?;
+        self.promise = self.admit(&head)?;
+        if head.opcode == Opcode::Ping {
+            bytes[0] ^= Opcode::PING_TO_PONG;
+            self.ping = Ping::new(&head);
+        }
+        Ok(head.head_len)
     }
 
     /// Returns whether a frame may be passed on, and what a large one takes.

@@ -149,9 +149,10 @@ impl Drop for Waiting<'_> {
 
 /// Waits for a body of this length to be read: `None` when it takes too long.
 async fn in_time<T>(reading: impl Future<Output = Option<T>>, len: usize) -> Option<T> {
-    let deadline = match len > SMALL_BYTES {
-        true => LARGE_BODY_DEADLINE,
-        false => BODY_DEADLINE,
+    let deadline = if len > SMALL_BYTES {
+        LARGE_BODY_DEADLINE
+    } else {
+        BODY_DEADLINE
     };
     tokio::time::timeout(deadline, reading).await.ok()?
 }

@@ -110,6 +110,15 @@ async fn joined(star: &Star, target: &str) -> Raw {
     raw
 }
 
+/// Opens as many as an attack has.
+async fn crowd(star: &Star, target: &str) -> Vec<Raw> {
+    let mut attackers = Vec::new();
+    for _ in 0..N_SOCKETS {
+        attackers.push(joined(star, target).await);
+    }
+    attackers
+}
+
 /// Waits until nobody but the honest peers is left.
 async fn until_alone(star: &Star) {
     let alone = async {
@@ -139,10 +148,7 @@ async fn r_limit_23_pings_of_a_client_that_reads_nothing_cost_nothing() {
 async fn r_limit_22_heads_of_large_messages_keep_nobody_out() {
     let mut law = Law::new().await;
     for target in [LEGACY_3, LEGACY_4] {
-        let mut attackers = Vec::new();
-        for _ in 0..N_SOCKETS {
-            attackers.push(joined(&law.star, target).await);
-        }
+        let mut attackers = crowd(&law.star, target).await;
         for attacker in &mut attackers {
             assert!(attacker.send(&head(0x82, 1 << 20)).await);
         }
@@ -189,10 +195,7 @@ async fn r_limit_22_messages_that_are_not_finished_leave_room_for_others() {
         ),
     ];
     for (what, beginning, rest) in pieces {
-        let mut attackers = Vec::new();
-        for _ in 0..N_SOCKETS {
-            attackers.push(joined(&law.star, LEGACY_3).await);
-        }
+        let mut attackers = crowd(&law.star, LEGACY_3).await;
         for attacker in &mut attackers {
             attacker.send(&beginning).await;
             let _ = timeout(Duration::from_millis(500), attacker.send(&rest)).await;
