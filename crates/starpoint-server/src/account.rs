@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     fn source(account: &Arc<Account>, id: u64) -> Arc<Source> {
-        Arc::new(Source::new(SourceId(id), Arc::clone(account)))
+        Arc::new(Source::new(SourceId(id), Arc::clone(account), 1))
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod pipe;
 mod polling;
 mod websocket;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension, Router,
@@ -17,31 +17,20 @@ use axum::{
 pub(crate) use axum::{http::StatusCode, response::Response};
 use libp2p_identity::Keypair;
 use starpoint_wire::native::PIPE_PATH;
-use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
 
 use crate::{
-    account::Account,
-    config::Metrics,
-    connections::Connections,
-    pipes::PipeShop,
-    registry::Registry,
-    socketio,
-    source::Source,
-    star::{Request as StarRequest, Snapshot},
-    tally::Tally,
+    account::Account, config::Metrics, connections::Connections, pipes::PipeShop,
+    registry::Registry, snapshots::Snapshots, socketio, source::Source, tally::Tally,
 };
-
-/// Time that the star has to say how it is.
-const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What requests share.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) socketio: socketio::Service,
-    pub(crate) star: mpsc::Sender<StarRequest>,
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) account: Arc<Account>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) max_message_bytes: usize,
@@ -51,29 +40,21 @@ pub(crate) struct App {
     pub(crate) connections: Arc<Connections>,
 }
 
-impl App {
-    async fn snapshot(&self) -> Option<Snapshot> {
-        let ask = async {
-            let (reply, answer) = oneshot::channel();
-            self.star.send(StarRequest::Snapshot(reply)).await.ok()?;
-            answer.await.ok()
-        };
-        tokio::time::timeout(SNAPSHOT_DEADLINE, ask).await.ok()?
-    }
-}
-
 /// Creates the routes of a star.
 pub(crate) fn router(app: App, metrics: Metrics) -> Router {
+    // A page from anywhere may be a peer: the original clients poll with credentials.
+    // Nothing else is for the scripts of other sites.
     let mut router = Router::new()
-        .route("/", get(page))
-        .route("/healthz", get(healthz))
         .route("/socket.io", any(socket))
         .route("/socket.io/", any(socket))
+        .route_layer(CorsLayer::very_permissive())
+        .route("/", get(page))
+        .route("/healthz", get(healthz))
         .route(&format!("{PIPE_PATH}{{token}}"), get(pipe::open));
     if metrics == Metrics::Served {
         router = router.route("/metrics", get(metrics_text));
     }
-    router.layer(CorsLayer::very_permissive()).with_state(app)
+    router.with_state(app)
 }
 
 /// Returns whether a path is served to connections that the star has no room for.
@@ -89,14 +70,14 @@ pub(crate) fn no_room() -> Response {
 }
 
 async fn page(State(app): State<App>) -> Response {
-    match app.snapshot().await {
+    match app.snapshots.fresh().await {
         Some(snapshot) => page::render(snapshot.gauges.peers).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
 async fn healthz(State(app): State<App>) -> Response {
-    match app.snapshot().await {
+    match app.snapshots.recent().await {
         Some(_) => "ok\n".into_response(),
         None => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -107,7 +88,7 @@ async fn healthz(State(app): State<App>) -> Response {
 }
 
 async fn metrics_text(State(app): State<App>) -> Response {
-    match app.snapshot().await {
+    match app.snapshots.fresh().await {
         Some(snapshot) => {
             let sockets = metrics::Sockets {
                 bytes_piped: app.pipes.carried_bytes(),

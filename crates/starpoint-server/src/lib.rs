@@ -32,6 +32,7 @@ mod socketio;
 mod proofs;
 mod registry;
 mod session;
+mod snapshots;
 mod source;
 mod star;
 mod tally;

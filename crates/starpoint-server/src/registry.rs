@@ -30,6 +30,13 @@ pub(crate) struct Registry {
     known: Mutex<Known>,
 }
 
+/// The place of a session that began with long polling.
+#[derive(Debug)]
+pub(crate) struct PollingRoom {
+    _of_source: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
 #[derive(Debug, Default)]
 struct Known {
     by_conn: BTreeMap<ConnId, Weak<Session>>,
@@ -69,16 +76,20 @@ impl Registry {
         self.add(source, None, heartbeat)
     }
 
-    /// Begins a session with long polling; `None` when there are as many as may be.
+    /// Begins a session with long polling; `None` when there are as many as may be,
+    /// in total or of its source.
     pub(crate) fn begin_polling(&self, source: Arc<Source>) -> Option<Arc<Session>> {
-        let room = self.polling.clone().try_acquire_owned().ok()?;
+        let room = PollingRoom {
+            _of_source: source.polling.clone().try_acquire_owned().ok()?,
+            _of_all: self.polling.clone().try_acquire_owned().ok()?,
+        };
         Some(self.add(source, Some(room), Heartbeat::OfLibrary))
     }
 
     fn add(
         &self,
         source: Arc<Source>,
-        room: Option<OwnedSemaphorePermit>,
+        room: Option<PollingRoom>,
         heartbeat: Heartbeat,
     ) -> Arc<Session> {
         let conn = ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1);

@@ -25,6 +25,7 @@ use crate::{
     pipes::{PipeShop, Pipes},
     proxy::Proxies,
     registry::Registry,
+    snapshots::Snapshots,
     socketio,
     source::Sources,
     star::{Request, Star},
@@ -223,7 +224,7 @@ impl Running {
         let app = App {
             registry: registry.clone(),
             socketio: socketio::service(config.max_message_bytes),
-            star: star.clone(),
+            snapshots: Arc::new(Snapshots::new(star.clone())),
             account: Arc::clone(&account),
             tally,
             max_message_bytes: config.max_message_bytes,
@@ -234,7 +235,7 @@ impl Running {
         };
         let acceptor = Acceptor {
             router: http::router(app, config.metrics),
-            sources: Arc::new(Sources::new(account)),
+            sources: Arc::new(Sources::new(account, bounds.per_source)),
             tls: server.tls.as_ref().map(|(_, acceptor)| acceptor.clone()),
             connections,
             proxies: Arc::new(Proxies::new(config.trusted_proxies.clone())),

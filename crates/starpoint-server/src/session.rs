@@ -20,12 +20,13 @@ use bytes::Bytes;
 use socketioxide::socket::Socket;
 use starpoint_broker::{AckId, ConnId, Ending, LinkId, PipeId};
 use starpoint_wire::{CallError, CalleeAnswer, ClientCall, native::PipeToken};
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
     account::Charge,
     native::Outgoing,
     pipes::Arrival,
+    registry::PollingRoom,
     source::Source,
     tally::{CloseCause, Tally},
 };
@@ -96,7 +97,7 @@ pub(crate) struct Session {
     /// Where its client is.
     pub(crate) source: Arc<Source>,
     events: mpsc::UnboundedSender<Event>,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<PollingRoom>,
     stage: Mutex<Stage>,
     /// Bytes of calls that the star has not handled.
     inbox_bytes: AtomicUsize,
@@ -156,7 +157,7 @@ impl Session {
         conn: ConnId,
         source: Arc<Source>,
         events: mpsc::UnboundedSender<Event>,
-        room: Option<OwnedSemaphorePermit>,
+        room: Option<PollingRoom>,
         heartbeat: Heartbeat,
         tally: Arc<Tally>,
     ) -> Arc<Self> {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use starpoint_broker::SourceId;
+use tokio::sync::Semaphore;
 
 use crate::account::{Account, Share};
 
@@ -39,13 +40,16 @@ pub(crate) struct Source {
     pub(crate) id: SourceId,
     /// What it has of the account of waiting bytes.
     pub(crate) share: Share,
+    /// One permit for each session with long polling that it may begin.
+    pub(crate) polling: Arc<Semaphore>,
 }
 
 impl Source {
-    pub(crate) fn new(id: SourceId, account: Arc<Account>) -> Self {
+    pub(crate) fn new(id: SourceId, account: Arc<Account>, max_polling: usize) -> Self {
         Self {
             id,
             share: Share::new(account),
+            polling: Arc::new(Semaphore::new(max_polling)),
         }
     }
 }
@@ -54,6 +58,7 @@ impl Source {
 #[derive(Debug)]
 pub(crate) struct Sources {
     account: Arc<Account>,
+    max_polling: usize,
     last: AtomicU64,
     known: Mutex<Known>,
 }
@@ -65,10 +70,12 @@ struct Known {
 }
 
 impl Sources {
-    /// Creates the sources of one star, which share an account.
-    pub(crate) fn new(account: Arc<Account>) -> Self {
+    /// Creates the sources of one star, which share an account. Each may have
+    /// `max_polling` sessions that began with long polling.
+    pub(crate) fn new(account: Arc<Account>, max_polling: usize) -> Self {
         Self {
             account,
+            max_polling,
             last: AtomicU64::new(0),
             known: Mutex::default(),
         }
@@ -88,7 +95,7 @@ impl Sources {
             known.sweep_at = known.by_network.len() * 2;
         }
         let id = SourceId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
-        let source = Arc::new(Source::new(id, Arc::clone(&self.account)));
+        let source = Arc::new(Source::new(id, Arc::clone(&self.account), self.max_polling));
         known.by_network.insert(network, Arc::downgrade(&source));
         source
     }
@@ -100,7 +107,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_are_one_source() {
-        let sources = Sources::new(Account::new(1, 1 << 15));
+        let sources = Sources::new(Account::new(1, 1 << 15), 1);
         let id = |addr: &str| sources.of(addr.parse().unwrap()).id;
         let keep = sources.of("192.0.2.1".parse().unwrap());
         assert_eq!(id("192.0.2.1"), keep.id);
@@ -113,7 +120,7 @@ mod tests {
 
     #[test]
     fn sources_without_holders_are_forgotten() {
-        let sources = Sources::new(Account::new(1, 1 << 15));
+        let sources = Sources::new(Account::new(1, 1 << 15), 1);
         for n in 0..10_000_u32 {
             drop(sources.of(IpAddr::V4(n.into())));
         }

@@ -106,11 +106,17 @@ impl Star {
                     self.answered(link, answer);
                 }
                 verified = self.proofs.next() => self.verified(&verified),
+                Some(event) = self.events.recv() => {
+                    self.turn(event);
+                    // However many events there are, requests have their turn.
+                    if let Ok(request) = self.requests.try_recv() {
+                        self.request(request);
+                    }
+                }
                 request = self.requests.recv() => match request {
                     Some(request) => self.request(request),
                     None => return,
                 },
-                Some(event) = self.events.recv() => self.turn(event),
                 () = sleep_until(self.next_deadline) => {}
             }
             let now = Instant::now();

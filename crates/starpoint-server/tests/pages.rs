@@ -3,7 +3,7 @@
 use starpoint_server::{Config, Metrics, Server, Shutdown};
 use starpoint_test_support::{
     client::{Client, Engine, Identity},
-    http::get,
+    http::{HttpConnection, get},
 };
 
 /// Starts a star that runs until the test ends, and returns its port.
@@ -98,4 +98,31 @@ async fn hidden_metrics_are_not_found() {
     })
     .await;
     assert_eq!(get(port, "/metrics").await.status, 404);
+}
+
+#[tokio::test]
+async fn r_http_2_scripts_of_other_sites_reach_socket_io_only() {
+    let port = start(Config::default()).await;
+    let origin = "origin: https://elsewhere.example\r\n";
+    let preflight = format!("{origin}access-control-request-method: POST\r\n");
+    let mut connection = HttpConnection::connect(port).await;
+    for (method, headers) in [("GET", origin), ("OPTIONS", preflight.as_str())] {
+        for (target, is_open) in [
+            ("/socket.io/?EIO=4&transport=polling", true),
+            ("/socket.io?EIO=3&transport=polling", true),
+            ("/", false),
+            ("/healthz", false),
+            ("/metrics", false),
+            ("/pipe/00", false),
+            ("/nothing", false),
+        ] {
+            connection.send(method, target, headers, b"").await.unwrap();
+            let response = connection.receive().await.unwrap();
+            let allowed = response.header("access-control-allow-origin");
+            let expected = is_open.then_some("https://elsewhere.example");
+            assert_eq!(allowed, expected, "{method} {target}");
+            let credentials = response.header("access-control-allow-credentials");
+            assert_eq!(credentials, is_open.then_some("true"), "{method} {target}");
+        }
+    }
 }

@@ -39,7 +39,23 @@ impl Raw {
     ///
     /// When the system refuses.
     pub async fn connect(star: &Star) -> Self {
+        Self::connect_socket(star, TcpSocket::new_v4().expect("a socket")).await
+    }
+
+    /// Like [`connect`](Self::connect); the system keeps little of what is not read.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses.
+    pub async fn connect_with_small_window(star: &Star) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .set_recv_buffer_size(4096)
+            .expect("a size that is allowed");
+        Self::connect_socket(star, socket).await
+    }
+
+    async fn connect_socket(star: &Star, socket: TcpSocket) -> Self {
         let from = SocketAddr::from((ATTACKER, 0));
         socket.bind(from).expect("all of 127.0.0.0/8 is ours");
         let to = SocketAddr::from((Ipv4Addr::LOCALHOST, star.port()));

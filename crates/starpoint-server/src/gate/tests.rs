@@ -29,7 +29,7 @@ fn rig(protocol: ProtocolVersion) -> Rig {
 /// Creates the session of a client that has joined.
 fn session(account: &Arc<Account>) -> Arc<Session> {
     let (events, _) = mpsc::unbounded_channel();
-    let source = Arc::new(Source::new(SourceId(1), Arc::clone(account)));
+    let source = Arc::new(Source::new(SourceId(1), Arc::clone(account), 1));
     let (heartbeat, tally) = (Heartbeat::OfLibrary, Arc::default());
     let session = Session::new(ConnId(1), source, events, None, heartbeat, tally);
     session.set_joined();
@@ -229,7 +229,7 @@ async fn r_limit_22_the_head_of_a_large_message_waits_for_room_and_the_client_is
         session,
         account,
     } = rig_with(ProtocolVersion::V5, Account::new(256 * 1024, 1 << 15));
-    let other = Arc::new(Source::new(SourceId(2), Arc::clone(&account)));
+    let other = Arc::new(Source::new(SourceId(2), Arc::clone(&account), 1));
     let taken = Charge::of(other, 200 * 1024);
     let small = masked(1, b"42[]");
     let message = masked(2, &vec![7; 32 * 1024]);
@@ -309,7 +309,7 @@ async fn r_limit_22_fragments_and_attachments_are_charged_until_the_packet_is_wh
 async fn r_limit_21_nothing_above_16_kib_is_read_before_a_join() {
     let account = Account::new(1 << 24, 1 << 15);
     let (events, _) = mpsc::unbounded_channel();
-    let source = Arc::new(Source::new(SourceId(1), Arc::clone(&account)));
+    let source = Arc::new(Source::new(SourceId(1), Arc::clone(&account), 1));
     let session = Session::new(
         ConnId(1),
         source,

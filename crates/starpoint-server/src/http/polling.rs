@@ -264,7 +264,7 @@ mod tests {
 
     fn nothing_charged() -> Charge {
         let account = Account::new(1 << 20, 1 << 16);
-        Charge::none(Arc::new(Source::new(SourceId(1), account)))
+        Charge::none(Arc::new(Source::new(SourceId(1), account, 1)))
     }
 
     #[tokio::test(start_paused = true)]

@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let socket = WebSocketStream::from_raw_socket(io, role, Some(config)).await;
         let now = Instant::now();
         let outgoing = Arc::new(Outgoing::default());
-        outgoing.say(&open_packet(&session));
+        outgoing.say(&open_packet());
         let connect_by = match engine {
             Engine::V3 => None,
             Engine::V4 => Some(now + CONNECT_DEADLINE),
@@ -296,8 +296,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Packet::Connect => match self.engine {
                 Engine::V4 if self.connect_by.take().is_some() => {
                     self.ping.as_mut().reset(Instant::now() + PING_INTERVAL);
-                    let conn = self.session.conn.0;
-                    self.outgoing.say(&format!("40{{\"sid\":\"{conn:020}\"}}"));
+                    let sid = session_id();
+                    self.outgoing.say(&format!("40{{\"sid\":\"{sid}\"}}"));
                     self.connect();
                 }
                 Engine::V3 | Engine::V4 => {}
@@ -409,12 +409,17 @@ fn is_counted(text: &str) -> bool {
     bytes.first() == Some(&b'4') && matches!(bytes.get(1), Some(b'2' | b'3' | b'5' | b'6'))
 }
 
-fn open_packet(session: &Session) -> String {
+/// Returns the name of a session, with 128 random bits: it says nothing of the others.
+fn session_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+fn open_packet() -> String {
     let (key, version) = (native::OPEN_KEY, native::VERSION);
     let (interval, timeout) = (PING_INTERVAL.as_millis(), PING_TIMEOUT.as_millis());
-    let conn = session.conn.0;
+    let sid = session_id();
     format!(
-        "0{{\"sid\":\"{conn:020}\",\"upgrades\":[],\"pingInterval\":{interval},\
+        "0{{\"sid\":\"{sid}\",\"upgrades\":[],\"pingInterval\":{interval},\
          \"pingTimeout\":{timeout},\"maxPayload\":{MAX_MESSAGE_BYTES},\"{key}\":{version}}}"
     )
 }

@@ -2,11 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use starpoint_hostile_tests::{Peer, assert_still_serves, assert_talk};
+use starpoint_hostile_tests::{Peer, assert_still_serves, assert_talk, attack::Raw};
 use starpoint_test_support::{
     Client, Engine, Profile, Star,
-    http::{HttpConnection, get_from},
+    http::{HttpConnection, get_from, metric},
 };
+use tokio::time::{Duration, sleep, timeout};
 
 /// Connections that a star for 100 peers accepts.
 const ALL: usize = 456;
@@ -45,7 +46,7 @@ async fn assert_healthy_from(star: &Star, from: Ipv4Addr) {
 
 async fn refused(star: &Star, reason: &str) -> u64 {
     let name = format!("starpoint_connections_refused_total{{reason=\"{reason}\"}}");
-    starpoint_test_support::http::metric(star, &name).await
+    metric(star, &name).await
 }
 
 #[tokio::test]
@@ -122,6 +123,59 @@ async fn a_star_full_of_websockets_still_says_how_it_is() {
     assert_healthy_from(&star, THREE).await;
     assert_healthy_from(&star, ONE).await;
     drop((clients, crowd));
+    assert_still_serves(&mut star).await;
+    star.stop().await;
+}
+
+#[tokio::test]
+async fn r_http_5_an_address_has_its_share_of_polling_sessions() {
+    let star = star(&["--max-connections-per-ip", "20"]);
+    let target = "/socket.io/?EIO=4&transport=polling";
+    for _ in 0..20 {
+        assert_eq!(get_from(ONE, star.port(), target).await.status, 200);
+    }
+    assert_eq!(get_from(ONE, star.port(), target).await.status, 503);
+    assert_eq!(get_from(TWO, star.port(), target).await.status, 200);
+    let mut callee = Peer::join_from(&star, TWO).await;
+    let mut dialer = Peer::join_from(&star, ONE).await;
+    assert_talk(&mut dialer, &mut callee, "past sessions").await;
+    star.stop().await;
+}
+
+/// Bodies that do not come, and answers that are not read.
+#[tokio::test]
+async fn slow_requests_and_unread_answers_are_given_up() {
+    const N_SLOW: usize = 100;
+    const N_UNREAD: usize = 40;
+    let mut star = star(&["--max-connections-per-ip", "450"]);
+    let target = "/socket.io/?EIO=4&transport=polling";
+    let mut attackers = Vec::new();
+    for _ in 0..N_SLOW {
+        let connection = HttpConnection::connect_from(ONE, star.port()).await;
+        let sid = { connection }.open_session(target).await;
+        let mut slow = Raw::connect(&star).await;
+        let head =
+            format!("POST {target}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n4");
+        assert!(slow.send(head.as_bytes()).await);
+        attackers.push(slow);
+    }
+    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+    for _ in 0..N_UNREAD {
+        let mut unread = Raw::connect_with_small_window(&star).await;
+        // It stops when the star stops reading.
+        let _ = timeout(Duration::from_millis(5), unread.send(&request.repeat(20))).await;
+        attackers.push(unread);
+    }
+    let open = metric(&star, "starpoint_sockets").await;
+    assert!(open >= (N_SLOW + N_UNREAD) as u64, "{open}");
+    let given_up = async {
+        while metric(&star, "starpoint_sockets").await > 10 {
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let patience = Duration::from_secs(120);
+    timeout(patience, given_up).await.expect("all are closed");
+    drop(attackers);
     assert_still_serves(&mut star).await;
     star.stop().await;
 }

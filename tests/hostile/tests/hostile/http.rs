@@ -4,7 +4,7 @@ use starpoint_hostile_tests::{assert_still_serves, connected_pair};
 use starpoint_test_support::{Star, http, http::HttpConnection};
 
 #[tokio::test]
-async fn unknown_paths_are_not_found() {
+async fn r_http_1_unknown_paths_are_not_found() {
     let mut star = Star::with_args([]);
     for target in [
         "/nothing",

@@ -23,6 +23,8 @@ struct Rig {
     events: mpsc::UnboundedReceiver<Event>,
     outgoing: Arc<Outgoing>,
     task: JoinHandle<()>,
+    /// What the star said first.
+    open: String,
 }
 
 fn greeter() -> Greeter {
@@ -36,7 +38,7 @@ fn greeter() -> Greeter {
 /// Connects a client, up to the open packet.
 async fn rig(engine: Engine) -> Rig {
     let (tell, events) = mpsc::unbounded_channel();
-    let source = Arc::new(Source::new(SourceId(1), Account::new(1 << 24, 1 << 15)));
+    let source = Arc::new(Source::new(SourceId(1), Account::new(1 << 24, 1 << 15), 1));
     let session = Session::new(
         ConnId(1),
         source,
@@ -54,8 +56,10 @@ async fn rig(engine: Engine) -> Rig {
         events,
         outgoing,
         task,
+        open: String::new(),
     };
-    assert!(rig.text().await.starts_with('0'));
+    rig.open = rig.text().await;
+    assert!(rig.open.starts_with('0'));
     rig
 }
 
@@ -193,5 +197,21 @@ async fn heartbeats_that_are_not_taken_do_not_pile_up() {
         let waiting = std::iter::from_fn(|| outgoing.pop()).take(100).count();
         assert!(waiting <= 1, "{engine:?}");
         assert!((&mut rig.task).now_or_never().is_none());
+    }
+}
+
+#[tokio::test]
+async fn r_http_4_the_names_of_sessions_are_random() {
+    let mut names = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let mut rig = rig(Engine::V4).await;
+        rig.send("40").await;
+        let space = rig.text().await;
+        for text in [&rig.open[1..], &space[2..]] {
+            let packet: serde_json::Value = serde_json::from_str(text).unwrap();
+            let name = packet["sid"].as_str().unwrap().to_owned();
+            assert!(name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()));
+            assert!(names.insert(name), "a name twice");
+        }
     }
 }
