@@ -113,7 +113,7 @@ async fn r_http_2_scripts_of_other_sites_reach_socket_io_only() {
             ("/", false),
             ("/healthz", false),
             ("/metrics", false),
-            ("/pipe/00", false),
+            ("/star/pipe/00", false),
             ("/nothing", false),
         ] {
             connection.send(method, target, headers, b"").await.unwrap();

@@ -148,6 +148,27 @@ impl Raw {
     }
 }
 
+impl From<TcpStream> for Raw {
+    fn from(stream: TcpStream) -> Self {
+        Self { stream }
+    }
+}
+
+/// A frame as a server sends it, whole or not the last of its message.
+pub fn server_frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = server_head(first_byte, payload.len() as u64);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The head of a frame of any length, as a server sends it.
+pub fn server_head(first_byte: u8, len: u64) -> Vec<u8> {
+    let mut head = head(first_byte, len);
+    head.truncate(head.len() - 4);
+    head[1] &= 0x7f;
+    head
+}
+
 /// A masked frame, whole or not the last of its message.
 pub fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = head(first_byte, payload.len() as u64);

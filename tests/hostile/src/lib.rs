@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod attack;
+pub mod middle;
 pub mod native;
 
 use std::{

@@ -170,15 +170,7 @@ impl Star {
     ///
     /// When it does not run any more.
     pub fn rss_bytes(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid());
-        let status = std::fs::read_to_string(path).expect("a running process has a status");
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.trim().strip_suffix(" kB"))
-            .and_then(|digits| digits.parse::<u64>().ok())
-            .expect("the star is running");
-        kib * 1024
+        rss_bytes_of(self.pid())
     }
 
     /// Lets it have no more than this much memory of its own, so that it dies if it
@@ -188,15 +180,7 @@ impl Star {
     ///
     /// When the system refuses.
     pub fn limit_data(&self, bytes: u64) {
-        let pid = i32::try_from(self.pid())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        let limit = rustix::process::Rlimit {
-            current: Some(bytes),
-            maximum: Some(bytes),
-        };
-        rustix::process::prlimit(pid, rustix::process::Resource::Data, limit)
-            .expect("a child may be limited");
+        limit_data_of(self.pid(), bytes);
     }
 
     /// Sends a signal.
@@ -317,6 +301,40 @@ impl Drop for Star {
             );
         }
     }
+}
+
+/// Returns the memory that a process has in RAM, in bytes.
+///
+/// # Panics
+///
+/// When it does not run any more.
+pub fn rss_bytes_of(pid: u32) -> u64 {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(path).expect("a running process has a status");
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .and_then(|digits| digits.parse::<u64>().ok())
+        .expect("the process is running");
+    kib * 1024
+}
+
+/// Lets a child have no more than this much memory of its own.
+///
+/// # Panics
+///
+/// When the system refuses.
+pub fn limit_data_of(pid: u32, bytes: u64) {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let limit = rustix::process::Rlimit {
+        current: Some(bytes),
+        maximum: Some(bytes),
+    };
+    rustix::process::prlimit(pid, rustix::process::Resource::Data, limit)
+        .expect("a child may be limited");
 }
 
 /// Returns a command that runs the program under test, without arguments.

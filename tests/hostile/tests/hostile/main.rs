@@ -5,6 +5,7 @@ mod challenge;
 mod closes;
 mod crowds;
 mod dials;
+mod evil_stars;
 mod floods;
 mod http;
 mod memory;

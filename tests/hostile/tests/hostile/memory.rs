@@ -9,10 +9,12 @@ use serde_json::json;
 use starpoint_hostile_tests::{
     Peer, assert_memory_returns, assert_still_serves,
     attack::{LEGACY_3, LEGACY_4, NATIVE_3, NATIVE_4, Raw, frame, head},
-    connected_pair, new_identity,
+    connected_pair,
+    native::{NativePeer, open_pipe},
+    new_identity,
 };
 use starpoint_test_support::{
-    Engine, Star,
+    Client, Engine, PipeRequest, Star,
     http::{HttpConnection, metric},
     within,
 };
@@ -214,10 +216,19 @@ async fn r_limit_22_messages_that_are_not_finished_leave_room_for_others() {
 async fn r_limit_20_messages_to_peers_that_never_read_are_bounded_and_end() {
     let mut law = Law::new().await;
     let mut pairs = Vec::new();
-    for engine in [Engine::V3, Engine::V4] {
-        for _ in 0..12 {
+    for (engine, is_polling) in [
+        (Engine::V3, true),
+        (Engine::V4, true),
+        (Engine::V3, false),
+        (Engine::V4, false),
+    ] {
+        for _ in 0..8 {
             let mut writer = Peer::join(&law.star).await;
-            let mut reader = Peer::join_with(&law.star, engine).await;
+            let client = match is_polling {
+                true => Client::connect_polling(law.star.port(), engine).await,
+                false => Client::connect(law.star.port(), engine).await,
+            };
+            let mut reader = Peer::join_as(client, &new_identity()).await;
             writer.connect(&mut reader, "y").await;
             let message = Bytes::from(vec![1; 1 << 20]);
             for _ in 0..8 {
@@ -266,5 +277,62 @@ async fn r_limit_21_bodies_before_a_join_and_bodies_that_do_not_end_cost_nothing
     law.holds("bodies");
     law.serves(LARGE_BYTES).await;
     drop(attackers);
+    law.recovers().await;
+}
+
+#[tokio::test]
+async fn r_pipe_10_pipes_that_are_not_read_hold_a_read_each_way() {
+    let mut law = Law::new().await;
+    let mut dialer = NativePeer::join(&law.star).await;
+    let mut callee = NativePeer::join(&law.star).await;
+    let mut pipes = Vec::new();
+    for _ in 0..N_SOCKETS {
+        let mut pipe = open_pipe(&law.star, &mut dialer, &mut callee).await;
+        for side in &mut pipe {
+            let writes = async {
+                for _ in 0..64 {
+                    side.write(vec![1; 100_000]).await;
+                }
+            };
+            // Until the star reads no more.
+            let _ = timeout(Duration::from_millis(300), writes).await;
+        }
+        pipes.push(pipe);
+    }
+    law.holds("unread pipes");
+    law.serves(LARGE_BYTES).await;
+    drop((pipes, dialer, callee));
+    law.recovers().await;
+}
+
+#[tokio::test]
+async fn r_pipe_10_pings_and_messages_in_a_pipe_that_do_not_end_cost_nothing() {
+    let mut law = Law::new().await;
+    let mut dialer = NativePeer::join(&law.star).await;
+    let mut callee = NativePeer::join(&law.star).await;
+    let pings = frame(0x89, &[7; 125]).repeat(500);
+    let endless = frame(0x00, &[4; 16_000]);
+    let nothing = Vec::new();
+    for (what, beginning, more) in [
+        ("pings in a pipe", &nothing, &pings),
+        ("fragments in a pipe", &frame(0x02, b"x"), &endless),
+        ("a huge frame in a pipe", &head(0x82, 1 << 40), &endless),
+        ("a long text in a pipe", &head(0x81, 1 << 30), &endless),
+    ] {
+        let (token, dial) = dialer.start_dial(&callee).await;
+        let incoming = callee.client.expect_incoming().await;
+        let target = format!("/star/pipe/{token}");
+        let (mut attacker, side) = tokio::join!(Raw::upgrade(&law.star, &target), async {
+            let asked = PipeRequest::send(law.star.port(), &incoming.token).await;
+            asked.answer().await.expect("both sides are there")
+        });
+        dialer.client.expect_ack(dial).await;
+        attacker.send(beginning).await;
+        attacker.flood(more, 40 << 20).await;
+        law.holds(what);
+        law.serves(LARGE_BYTES).await;
+        drop((attacker, side));
+    }
+    drop((dialer, callee));
     law.recovers().await;
 }
