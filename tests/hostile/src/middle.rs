@@ -3,7 +3,7 @@
 
 use std::{
     net::Ipv4Addr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use starpoint_test_support::Profile;
@@ -61,13 +61,15 @@ impl Middle {
     ///
     /// When there is none.
     pub async fn take(&self) -> Raw {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let ask = current.take().expect("a client is here");
-        drop(current);
+        let ask = lock(&self.current).take().expect("a client is here");
         let (give, given) = oneshot::channel();
         ask.send(give).expect("the client is still here");
         Raw::from(given.await.expect("the client is still here"))
     }
+}
+
+fn lock(current: &Current) -> MutexGuard<'_, Option<oneshot::Sender<Takeover>>> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Middle {
@@ -108,7 +110,7 @@ async fn carry(
         return Ok(());
     }
     let (ask, mut asked) = oneshot::channel::<Takeover>();
-    *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(ask);
+    *lock(current) = Some(ask);
     let takeover = tokio::select! {
         copied = copy_bidirectional(&mut client, &mut star) => return copied.map(drop),
         takeover = &mut asked => takeover,
