@@ -90,6 +90,9 @@ pub(crate) enum Comparison {
 #[command(next_help_heading = "Targets and output")]
 pub(crate) struct Common {
     /// Star to measure [default: one that is started here]
+    ///
+    /// Start it with --max-peers-per-ip and --max-connections-per-ip above the number of peers: all
+    /// of them come from one address, and join as fast as they can.
     #[arg(long, global = true, value_name = "MULTIADDR")]
     pub(crate) star: Option<String>,
     /// Process of --star, for its CPU and memory

@@ -32,6 +32,9 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 /// Peers that a star of our own lets in: more than any measurement has.
 const MAX_PEERS: &str = "30000";
 
+/// Peers of one address: as many, and more, for they also join as fast as this allows.
+const MAX_PEERS_PER_IP: &str = "1000000";
+
 /// Connections of those peers, and of their pipes.
 const MAX_CONNECTIONS: &str = "100000";
 
@@ -143,6 +146,7 @@ impl Target {
                     .args(["--log", "error"])
                     // All of them come from one address. A star that has no such limit
                     // ignores the variable.
+                    .env("STARPOINT_MAX_PEERS_PER_IP", MAX_PEERS_PER_IP)
                     .env("STARPOINT_MAX_CONNECTIONS_PER_IP", MAX_CONNECTIONS);
                 let (child, url) = spawn(command).await?;
                 let port = url

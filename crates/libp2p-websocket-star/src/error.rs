@@ -67,8 +67,8 @@ pub enum Error {
     /// [`Challenge::Optional`](crate::Challenge::Optional).
     #[error("star does not challenge its peers")]
     ChallengeDisabled,
-    /// The star refuses to let this peer in. [`Refusal::StarFull`] and
-    /// [`Refusal::ShuttingDown`] pass; others are a disagreement about the key.
+    /// The star refuses to let this peer in. [`Refusal::StarFull`],
+    /// [`Refusal::SourceFull`] and [`Refusal::ShuttingDown`] pass; others are a disagreement about the key.
     #[error("star refuses the join: {0}")]
     JoinRefused(Refusal),
     /// The star refuses to let this peer in, in words that nobody knows: at most
@@ -283,6 +283,7 @@ fn is_temporary(refusal: Refusal) -> bool {
         Refusal::ChallengeExpired
         | Refusal::TooManyRequests
         | Refusal::StarFull
+        | Refusal::SourceFull
         | Refusal::ShuttingDown
         | Refusal::NotAuthorized
         | Refusal::PeerNotFound

@@ -1,5 +1,6 @@
 //! The state machine: what happens, and who handles it.
 
+mod admission;
 mod announce;
 mod audit;
 mod dial;
@@ -22,12 +23,11 @@ use std::{
 
 use libp2p_identity::PeerId;
 use rand_core::CryptoRng;
-use starpoint_wire::{
-    CallError, CallKind, CalleeAnswer, ClientCall, Cut, Refusal, Reply, native::Namespace,
-};
+use starpoint_wire::{CallError, CallKind, CalleeAnswer, ClientCall, Cut, Refusal, Reply};
 
 use crate::{
     account::Account,
+    admission::Admission,
     command::{CloseReason, Command, Output},
     config::Config,
     connection::Connection,
@@ -36,6 +36,7 @@ use crate::{
     directory::{Directory, Seq},
     id::{AckId, ConnId, LinkId, SourceId},
     link::Link,
+    native::Away,
     outbox::Control,
     pipes::Pipes,
     quota,
@@ -59,9 +60,9 @@ pub struct Broker<R> {
     link_tally: Tally<ConnId>,
     pipes: Pipes,
     spaces: Spaces,
-    /// Native peers whose connection broke, until when they count as being here, and
-    /// where.
-    away: BTreeMap<PeerId, (Instant, Vec<Namespace>)>,
+    admission: Admission,
+    /// Native peers in their grace period.
+    away: BTreeMap<PeerId, Away>,
     last_link: u64,
     last_proof: u64,
     /// Connections that have joined.
@@ -91,6 +92,7 @@ impl<R: CryptoRng> Broker<R> {
             .announce_interval
             .clamp(quota::MIN_ANNOUNCE_INTERVAL, quota::MAX_ANNOUNCE_INTERVAL);
         Self {
+            admission: Admission::new(&config),
             config,
             rng,
             commands: VecDeque::new(),
@@ -140,7 +142,7 @@ impl<R: CryptoRng> Broker<R> {
         }
         self.leave_pipes(conn);
         if let Some(native) = connection.native {
-            self.native_gone(conn, *native, ending, now);
+            self.native_gone(conn, connection.source, *native, ending, now);
         }
         if !connection.pauses.is_empty() {
             self.paused -= 1;
@@ -291,6 +293,7 @@ impl<R: CryptoRng> Broker<R> {
         Gauges {
             connections: self.conns.len(),
             peers: self.directory.len(),
+            away: self.admission.n_ghosts(),
             links: self.links.len(),
             streams: self.streams,
             bytes_queued: self.account.total(),

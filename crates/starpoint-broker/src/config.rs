@@ -6,6 +6,8 @@ use libp2p_identity::PeerId;
 
 use starpoint_wire::{AddressRule, limits, native::HostPattern};
 
+use crate::quota::share_of;
+
 /// Whether a peer has to prove that an address is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
@@ -27,8 +29,13 @@ pub struct Config {
     /// [`MIN_ANNOUNCE_INTERVAL`](crate::quota::MIN_ANNOUNCE_INTERVAL) and
     /// [`MAX_ANNOUNCE_INTERVAL`](crate::quota::MAX_ANNOUNCE_INTERVAL).
     pub announce_interval: Duration,
-    /// Most connections that may have joined at once. Default 10 000.
+    /// Most addresses that may be registered at once, each visitor counting as one.
+    /// Default 10 000.
     pub max_peers: NonZeroUsize,
+    /// The part of [`max_peers`](Self::max_peers) that one source may have; how fast it
+    /// may join follows from it. Default [`quota::share_of`](crate::quota::share_of) of
+    /// the whole.
+    pub max_peers_per_source: Option<NonZeroUsize>,
     /// The star's own id, which native peers sign. No default.
     pub star: PeerId,
     /// Every host at which native peers may dial the star; others are refused. At
@@ -51,6 +58,13 @@ impl Config {
             address_rule: AddressRule::AnyMultiaddr,
             announce_interval: limits::ANNOUNCE_INTERVAL,
             max_peers: NonZeroUsize::new(10_000).expect("10 000 is not zero"),
+            max_peers_per_source: None,
         }
+    }
+
+    /// Returns how many peers of one source may have joined at once.
+    pub fn max_peers_per_source(&self) -> usize {
+        self.max_peers_per_source
+            .map_or_else(|| share_of(self.max_peers.get()), NonZeroUsize::get)
     }
 }

@@ -13,7 +13,7 @@ use starpoint_wire::{
 use crate::{
     directory::Seq,
     id::{AckId, ConnId, LinkId, ProofId, SourceId},
-    native::Native,
+    native::{Native, Standing},
     outbox::Outbox,
     quota::Bucket,
 };
@@ -96,6 +96,12 @@ pub(crate) struct Announcer {
 }
 
 impl Connection {
+    /// Returns whether it has joined without an address.
+    pub(crate) fn is_visitor(&self) -> bool {
+        let joined = self.native.as_ref().and_then(|native| native.joined());
+        joined.is_some_and(|joined| joined.standing == Standing::Visitor)
+    }
+
     pub(crate) fn new(source: SourceId) -> Self {
         Self {
             source,

@@ -48,6 +48,8 @@ pub struct Gauges {
     pub connections: usize,
     /// Registered addresses.
     pub peers: usize,
+    /// Native peers in their grace period.
+    pub away: usize,
     /// Dialed connections, the ones being dialed included.
     pub links: usize,
     /// Streams that have not ended: up to two for each link.

@@ -8,7 +8,7 @@ use std::{
 use libp2p_identity::PeerId;
 use starpoint_wire::{AddressKey, PeerAddress, PeerSpelling};
 
-use crate::id::ConnId;
+use crate::id::{ConnId, SourceId};
 
 /// Order in which addresses were registered; never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,10 +34,19 @@ impl Listing {
     }
 }
 
+/// A connection that registers an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) conn: ConnId,
+    pub(crate) source: SourceId,
+}
+
 /// An address and the connection that has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Registration {
     pub(crate) conn: ConnId,
+    /// Where its connection comes from.
+    pub(crate) source: SourceId,
     pub(crate) address: PeerAddress,
     pub(crate) listing: Listing,
     /// The address in both spellings: it is read far more often than written.
@@ -46,9 +55,10 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    fn new(conn: ConnId, address: PeerAddress, listing: Listing) -> Self {
+    fn new(owner: Owner, address: PeerAddress, listing: Listing) -> Self {
         Self {
-            conn,
+            conn: owner.conn,
+            source: owner.source,
             listing,
             ipfs: address.spelled(PeerSpelling::Ipfs).into(),
             p2p: address.spelled(PeerSpelling::P2p).into(),
@@ -96,7 +106,7 @@ impl Directory {
     }
 
     /// Registers an address. The key must be free.
-    pub(crate) fn insert(&mut self, conn: ConnId, address: PeerAddress, listing: Listing) -> Seq {
+    pub(crate) fn insert(&mut self, owner: Owner, address: PeerAddress, listing: Listing) -> Seq {
         self.last_seq.0 += 1;
         let seq = self.last_seq;
         if let Some(peer) = address.peer() {
@@ -105,7 +115,7 @@ impl Directory {
         self.n_legacy += usize::from(listing == Listing::Legacy);
         self.by_key.insert(address.key().clone(), seq);
         self.by_seq
-            .insert(seq, Registration::new(conn, address, listing));
+            .insert(seq, Registration::new(owner, address, listing));
         seq
     }
 
@@ -126,9 +136,16 @@ impl Directory {
     }
 
     /// Returns who has exactly this address.
-    pub(crate) fn owner(&self, key: &AddressKey) -> Option<ConnId> {
+    pub(crate) fn registration(&self, key: &AddressKey) -> Option<&Registration> {
         let seq = self.by_key.get(key)?;
-        self.by_seq.get(seq).map(|r| r.conn)
+        self.by_seq.get(seq)
+    }
+
+    /// Returns the oldest address of a peer that has at least so many.
+    pub(crate) fn oldest_of(&self, peer: &PeerId, at_least: usize) -> Option<&Registration> {
+        let seqs = self.by_peer.get(peer)?;
+        let oldest = seqs.first().filter(|_| seqs.len() >= at_least)?;
+        self.by_seq.get(oldest)
     }
 
     /// Returns who has joined last with an address of this peer.

@@ -35,6 +35,7 @@
 #![deny(missing_docs)]
 
 mod account;
+mod admission;
 mod broker;
 mod command;
 mod config;

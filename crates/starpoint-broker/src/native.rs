@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, time::Instant};
 use libp2p_identity::PeerId;
 use starpoint_wire::native::{Namespace, Nonce32, PeerRecord};
 
+use crate::id::SourceId;
+
 /// The native half of a connection.
 #[derive(Debug)]
 pub(crate) struct Native {
@@ -41,7 +43,26 @@ pub(crate) struct Greeting {
 pub(crate) struct Joined {
     pub(crate) peer: PeerId,
     pub(crate) record: Option<PeerRecord>,
+    pub(crate) standing: Standing,
     /// Empty for a visitor.
+    pub(crate) namespaces: Vec<Namespace>,
+}
+
+/// What a native peer has joined as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has an address and can be dialed.
+    Resident,
+    /// It has none (R-NATIVE-10).
+    Visitor,
+}
+
+/// A native peer in its grace period.
+#[derive(Debug)]
+pub(crate) struct Away {
+    pub(crate) until: Instant,
+    /// Where its connection came from.
+    pub(crate) source: SourceId,
     pub(crate) namespaces: Vec<Namespace>,
 }
 

@@ -44,6 +44,23 @@ pub const UNACCEPTED_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Most addresses of one connection (R-LIMIT-5).
 pub const MAX_ADDRESSES: usize = 16;
+/// Most addresses of one peer, of all its connections; one more takes the place of its
+/// oldest (R-LIMIT-27).
+pub const MAX_ADDRESSES_OF_PEER: usize = 16;
+/// The part of a whole that one source may have, and that peers in grace may have: a
+/// quarter, but not less than [`MIN_SHARE`].
+pub const fn share_of(whole: usize) -> usize {
+    let quarter = whole / 4;
+    if quarter < MIN_SHARE {
+        MIN_SHARE
+    } else {
+        quarter
+    }
+}
+/// See [`share_of`]: an office, behind one address.
+pub const MIN_SHARE: usize = 64;
+/// Time in which a source may join as often as at once (R-LIMIT-26).
+pub const SOURCE_JOINS_PERIOD: Duration = Duration::from_secs(30);
 /// Most open challenges of one connection (R-LIMIT-6).
 pub const MAX_CHALLENGES: usize = 16;
 /// Failed answers after which a connection is closed (R-JOIN-7).
@@ -121,6 +138,17 @@ pub(crate) struct Rate {
     period: Duration,
 }
 
+impl Rate {
+    /// Returns the rate of `burst` at once, and as many again within `time`.
+    pub(crate) fn over(burst: usize, time: Duration) -> Self {
+        let burst = u32::try_from(burst).unwrap_or(u32::MAX).max(1);
+        Self {
+            burst,
+            period: time / burst,
+        }
+    }
+}
+
 /// Calls that a connection has left, as the time at which it would be even.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bucket {
@@ -136,6 +164,11 @@ impl Bucket {
         }
         self.even_at = Some(even_at);
         true
+    }
+
+    /// Returns whether it gives its whole burst again.
+    pub(crate) fn is_even(&self, now: Instant) -> bool {
+        self.even_at.is_none_or(|at| at <= now)
     }
 }
 

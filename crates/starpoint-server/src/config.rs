@@ -35,6 +35,10 @@ pub struct Config {
     pub metrics: Metrics,
     /// Most peers that may have joined at once. Default 10 000.
     pub max_peers: NonZeroUsize,
+    /// The part of [`max_peers`](Self::max_peers) that one IPv4 address or IPv6 /64 may
+    /// have; how fast it may join follows from it. `None`, the default, allows a quarter
+    /// of all, and at least [`MIN_SHARE`](starpoint_broker::quota::MIN_SHARE).
+    pub max_peers_per_ip: Option<NonZeroUsize>,
     /// Most TCP connections at once; `None`, the default, allows two for each peer of
     /// [`max_peers`](Self::max_peers) and [`SPARE_CONNECTIONS`]. A few more are
     /// accepted, and answered about the star's health only.
@@ -84,6 +88,7 @@ impl Default for Config {
             tls: None,
             metrics: Metrics::Served,
             max_peers: NonZeroUsize::new(10_000).expect("10 000 is not zero"),
+            max_peers_per_ip: None,
             max_connections: None,
             max_connections_per_ip: None,
             trusted_proxies: Vec::new(),

@@ -204,6 +204,7 @@ impl Running {
             address_rule: config.address_rule,
             announce_interval: config.announce_interval,
             max_peers: config.max_peers,
+            max_peers_per_source: config.max_peers_per_ip,
             star: config.identity.public().to_peer_id(),
             hosts: config.hosts.clone(),
             grace: config.grace,

@@ -1,12 +1,13 @@
 //! Where connections come from, as far as limits are concerned.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use starpoint_broker::SourceId;
@@ -14,12 +15,17 @@ use tokio::sync::Semaphore;
 
 use crate::account::{Account, Share};
 
-/// Sources above which those without connections are looked for and forgotten.
+/// Sources above which those without connections are looked for.
 const MIN_SWEPT_SOURCES: usize = 64;
+/// Time that a source without connections is remembered: what the broker holds
+/// against it must not be gone with its last connection.
+const MEMORY: Duration = Duration::from_secs(60);
+/// Most sources without connections that are remembered.
+const MAX_REMEMBERED: usize = 16 * 1024;
 
 /// The network of one client or household: an IPv4 address, or the /64 of an IPv6
 /// address, which one machine can use as it likes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Network(IpAddr);
 
 impl Network {
@@ -54,7 +60,7 @@ impl Source {
     }
 }
 
-/// Every source that has a connection.
+/// Every source that has a connection, and those that had one lately.
 #[derive(Debug)]
 pub(crate) struct Sources {
     account: Arc<Account>,
@@ -65,8 +71,15 @@ pub(crate) struct Sources {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_network: HashMap<Network, Weak<Source>>,
+    by_network: BTreeMap<Network, Entry>,
     sweep_at: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    source: Arc<Source>,
+    /// When it was first seen without a connection.
+    idle_since: Option<Instant>,
 }
 
 impl Sources {
@@ -81,23 +94,56 @@ impl Sources {
         }
     }
 
-    /// Returns the source of an address. It is forgotten with its last holder.
+    /// Returns the source of an address. It is remembered for [`MEMORY`] after its last
+    /// holder.
     pub(crate) fn of(&self, addr: IpAddr) -> Arc<Source> {
+        self.of_at(addr, Instant::now())
+    }
+
+    fn of_at(&self, addr: IpAddr, now: Instant) -> Arc<Source> {
         let network = Network::of(addr);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(source) = known.by_network.get(&network).and_then(Weak::upgrade) {
-            return source;
+        if let Some(entry) = known.by_network.get_mut(&network) {
+            entry.idle_since = None;
+            return Arc::clone(&entry.source);
         }
         if known.by_network.len() >= known.sweep_at.max(MIN_SWEPT_SOURCES) {
-            known
-                .by_network
-                .retain(|_, source| source.strong_count() > 0);
-            known.sweep_at = known.by_network.len() * 2;
+            known.sweep(now);
         }
         let id = SourceId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
         let source = Arc::new(Source::new(id, Arc::clone(&self.account), self.max_polling));
-        known.by_network.insert(network, Arc::downgrade(&source));
+        let entry = Entry {
+            source: Arc::clone(&source),
+            idle_since: None,
+        };
+        known.by_network.insert(network, entry);
         source
+    }
+}
+
+impl Known {
+    /// Forgets the sources that have been without a connection for long enough, and
+    /// those that are too many. The next sweep is due when there are twice as many.
+    fn sweep(&mut self, now: Instant) {
+        let mut idle = Vec::new();
+        self.by_network.retain(|network, entry| {
+            if Arc::strong_count(&entry.source) > 1 {
+                entry.idle_since = None;
+                return true;
+            }
+            let since = *entry.idle_since.get_or_insert(now);
+            let is_remembered = now.saturating_duration_since(since) < MEMORY;
+            if is_remembered {
+                idle.push((since, *network));
+            }
+            is_remembered
+        });
+        idle.sort_unstable();
+        let n_surplus = idle.len().saturating_sub(MAX_REMEMBERED);
+        for (_, network) in idle.drain(..n_surplus) {
+            self.by_network.remove(&network);
+        }
+        self.sweep_at = self.by_network.len() * 2;
     }
 }
 
@@ -118,13 +164,50 @@ mod tests {
         assert_ne!(id("2001:db8:1:3::1"), keep.id);
     }
 
+    fn n_known(sources: &Sources) -> usize {
+        sources.known.lock().unwrap().by_network.len()
+    }
+
     #[test]
-    fn sources_without_holders_are_forgotten() {
+    fn r_limit_26_a_source_that_reconnects_is_the_same() {
         let sources = Sources::new(Account::new(1, 1 << 15), 1);
-        for n in 0..10_000_u32 {
-            drop(sources.of(IpAddr::V4(n.into())));
+        let start = Instant::now();
+        let addr = |n: u32| IpAddr::V4(n.into());
+        let id = sources.of_at(addr(0), start).id;
+        // Others come and go, in several sweeps.
+        for n in 1..1_000 {
+            sources.of_at(addr(n), start + MEMORY / 2_000 * n);
         }
-        let known = sources.known.lock().unwrap();
-        assert!(known.by_network.len() <= 2 * MIN_SWEPT_SOURCES);
+        assert_eq!(sources.of_at(addr(0), start + MEMORY / 2).id, id);
+    }
+
+    #[test]
+    fn sources_without_holders_are_forgotten_in_time() {
+        let sources = Sources::new(Account::new(1, 1 << 15), 1);
+        let start = Instant::now();
+        let addr = |n: u32| IpAddr::V4(n.into());
+        let held = sources.of_at(addr(0), start);
+        for n in 1..1_000 {
+            sources.of_at(addr(n), start);
+        }
+        assert_eq!(n_known(&sources), 1_000);
+        // A sweep notes that they are idle, and a later one that they have been for long.
+        for n in 1_000..4_000 {
+            sources.of_at(addr(n), start + MEMORY / 1_000 * n);
+        }
+        assert!(n_known(&sources) <= 2_000, "{}", n_known(&sources));
+        assert_eq!(sources.of_at(addr(0), start + MEMORY * 4).id, held.id);
+    }
+
+    #[test]
+    fn sources_without_holders_are_bounded() {
+        let sources = Sources::new(Account::new(1, 1 << 15), 1);
+        let start = Instant::now();
+        let held = sources.of_at(IpAddr::V4(0.into()), start);
+        for n in 1..200_000_u32 {
+            sources.of_at(IpAddr::V4(n.into()), start);
+        }
+        assert!(n_known(&sources) <= 3 * MAX_REMEMBERED);
+        assert_eq!(sources.of_at(IpAddr::V4(0.into()), start).id, held.id);
     }
 }

@@ -36,6 +36,8 @@ pub enum Refusal {
     TooManyAddresses,
     /// The star has as many peers as it may. Retry later.
     StarFull,
+    /// The star has as many peers of the caller's network as it may. Retry later.
+    SourceFull,
     /// The star is shutting down. Retry with another, or later.
     ShuttingDown,
     /// The dialer has not joined with the address that it dials from.
@@ -69,7 +71,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All refusals, in the order of the specification.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidArguments,
         Self::InvalidAddress,
         Self::KeyMissing,
@@ -82,6 +84,7 @@ impl Refusal {
         Self::TooManyRequests,
         Self::TooManyAddresses,
         Self::StarFull,
+        Self::SourceFull,
         Self::ShuttingDown,
         Self::NotAuthorized,
         Self::PeerNotFound,
@@ -113,6 +116,7 @@ impl Refusal {
             Self::TooManyRequests => "too-many-requests",
             Self::TooManyAddresses => "too-many-addresses",
             Self::StarFull => "star-full",
+            Self::SourceFull => "source-full",
             Self::ShuttingDown => "shutting-down",
             Self::NotAuthorized => "not-authorized",
             Self::PeerNotFound => "peer-not-found",
@@ -145,6 +149,7 @@ impl Refusal {
             Self::TooManyRequests => "Too many requests",
             Self::TooManyAddresses => "Too many addresses",
             Self::StarFull => "Star is full",
+            Self::SourceFull => "Too many peers from this network",
             Self::ShuttingDown => "Star is shutting down",
             Self::NotAuthorized => "Not authorized for this address",
             Self::PeerNotFound => "Peer not found",

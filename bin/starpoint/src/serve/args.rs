@@ -259,6 +259,20 @@ pub(super) struct Chosen {
     )]
     pub(super) max_peers: Option<NonZeroUsize>,
 
+    /// Most peers at once from one IP address [default: a quarter of --max-peers, at least 64]
+    ///
+    /// Addresses of one IPv6 /64 count as one. A quarter of this number, and at least 64, may join
+    /// at once, and as many again in each 30s.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = count_parser(),
+        env = "STARPOINT_MAX_PEERS_PER_IP",
+        hide_env_values = true,
+        help_heading = "Limits"
+    )]
+    pub(super) max_peers_per_ip: Option<NonZeroUsize>,
+
     /// Most connections at once from one IP address [default: a quarter of all, at least 256]
     ///
     /// The star accepts 2 for each peer of --max-peers, and 256. Addresses of one IPv6 /64 count as
@@ -374,6 +388,7 @@ impl Chosen {
             announce_interval: self.announce_interval.or(other.announce_interval),
             grace: self.grace.or(other.grace),
             max_peers: self.max_peers.or(other.max_peers),
+            max_peers_per_ip: self.max_peers_per_ip.or(other.max_peers_per_ip),
             max_connections_per_ip: self.max_connections_per_ip.or(other.max_connections_per_ip),
             max_message: self.max_message.or(other.max_message),
             max_buffered: self.max_buffered.or(other.max_buffered),

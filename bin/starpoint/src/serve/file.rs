@@ -150,6 +150,7 @@ mod tests {
             announce-interval = "3s"
             grace = "1m"
             max-peers = 7
+            max-peers-per-ip = 5
             max-connections-per-ip = 300
             max-message = "1MiB"
             max-buffered = "2MiB"

@@ -103,6 +103,7 @@ impl Settings {
                 Some(false) => ProxyProtocol::Off,
                 None => default.proxy_protocol,
             },
+            max_peers_per_ip: chosen.max_peers_per_ip.or(default.max_peers_per_ip),
             max_connections: default.max_connections,
             max_connections_per_ip: chosen
                 .max_connections_per_ip
@@ -165,6 +166,7 @@ impl Settings {
             announce_interval: Some(AnnounceInterval::new(config.announce_interval)),
             grace: Some(Grace::new(config.grace)),
             max_peers: Some(config.max_peers),
+            max_peers_per_ip: config.max_peers_per_ip,
             max_connections_per_ip: config.max_connections_per_ip,
             max_message: Some(MessageSize::new(config.max_message_bytes)),
             max_buffered: Some(BufferSize::new(config.max_buffered_bytes)),

@@ -203,6 +203,22 @@ fn connections_of_an_address_are_set_at_each_source_and_follow_the_peers_without
 }
 
 #[test]
+fn peers_of_an_address_are_set_at_each_source_and_follow_the_peers_without_one() {
+    let folder = Folder::new();
+    let key = "max-peers-per-ip";
+    let ended = run(&mut print_config());
+    assert!(!ended.expect_output().contains(key));
+    let path = folder.write("ip.toml", "max-peers-per-ip = 1\n");
+    let mut command = print_config();
+    command.arg("--config").arg(path);
+    assert_prints(&mut command, key, "1");
+    command.env("STARPOINT_MAX_PEERS_PER_IP", "2");
+    assert_prints(&mut command, key, "2");
+    command.arg("--max-peers-per-ip=3");
+    assert_prints(&mut command, key, "3");
+}
+
+#[test]
 fn trusted_proxies_are_set_at_each_source_and_there_are_none_without_one() {
     let folder = Folder::new();
     let key = "trusted-proxy";
@@ -316,10 +332,10 @@ fn what_is_printed_can_be_read_again() {
     command.args(["--tls-cert", "c\"ert.pem", "--tls-key", "../key.pem"]);
     command.args(["--key", "star.key", "--pipe-rate", "1MiB"]);
     command.args(["--max-connections-per-ip=7", "--trusted-proxy=10.0.0.0/8"]);
-    command.arg("--proxy-protocol");
+    command.args(["--proxy-protocol", "--max-peers-per-ip=5"]);
     let first = run(&mut command);
     let printed = first.expect_output();
-    assert_eq!(printed.lines().count(), SETTINGS.len() + 7);
+    assert_eq!(printed.lines().count(), SETTINGS.len() + 8);
 
     let elsewhere = Folder::new();
     let path = elsewhere.write("printed.toml", printed);

@@ -7,6 +7,7 @@ use starpoint_wire::Direction;
 
 use super::Broker;
 use crate::{
+    admission::Occupancy,
     counters::Gauges,
     id::{ConnId, SourceId},
     link::{Link, Phase},
@@ -24,6 +25,7 @@ pub struct Audit {
     /// Relayed bytes by the source of their writer, sources without any left out.
     pub relayed: BTreeMap<SourceId, usize>,
     links: Tally<ConnId>,
+    occupancy: Occupancy,
     pipes: PipeCounts,
 }
 
@@ -34,6 +36,7 @@ impl<R: CryptoRng> Broker<R> {
             gauges: self.gauges(),
             relayed: self.account.by_source().clone(),
             links: self.link_tally.clone(),
+            occupancy: self.admission.occupancy(),
             pipes: self.pipes.kept(),
         }
     }
@@ -63,6 +66,7 @@ impl<R: CryptoRng> Broker<R> {
         let gauges = Gauges {
             connections: self.conns.len(),
             peers: self.directory.len(),
+            away: self.away.len(),
             links: self.links.len(),
             streams: self.links.values().map(Link::n_streams).sum(),
             pipes: pipes.n_open,
@@ -77,7 +81,22 @@ impl<R: CryptoRng> Broker<R> {
             gauges,
             relayed,
             links,
+            occupancy: self.recount_occupancy(),
             pipes,
         }
+    }
+
+    fn recount_occupancy(&self) -> Occupancy {
+        let mut occupancy = Occupancy::default();
+        for connection in self.conns.values() {
+            let n_visitors = usize::from(connection.is_visitor());
+            let n_slots = connection.addresses.len() + n_visitors;
+            *occupancy.slots.entry(connection.source).or_default() += n_slots;
+        }
+        for away in self.away.values() {
+            *occupancy.ghosts.entry(away.source).or_default() += 1;
+        }
+        occupancy.slots.retain(|_, n_slots| *n_slots > 0);
+        occupancy
     }
 }

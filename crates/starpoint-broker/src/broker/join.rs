@@ -97,6 +97,7 @@ impl<R: CryptoRng> Broker<R> {
         }
         let address = address?;
         if self.config.challenge == Challenge::Off {
+            self.attempt(conn, now)?;
             return self.register(conn, address, now).map(Step::Answer);
         }
         // Whatever comes of it, this was the challenge's one answer (R-JOIN-4).
@@ -136,6 +137,11 @@ impl<R: CryptoRng> Broker<R> {
         if connection.challenges.len() >= quota::MAX_CHALLENGES {
             return Err(Refusal::TooManyRequests);
         }
+        // A challenge is worth one signature to verify.
+        self.attempt(conn, now)?;
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return Err(Refusal::PeerGone);
+        };
         let open = OpenChallenge {
             nonce: nonce.clone(),
             key,
@@ -211,19 +217,16 @@ impl<R: CryptoRng> Broker<R> {
         };
         let spelling = address.spelling();
         if !connection.addresses.contains(address.key()) {
-            let is_first = connection.addresses.is_empty();
-            if is_first && !self.has_room_for(&address) {
-                return Err(Refusal::StarFull);
-            }
             if connection.addresses.len() >= quota::MAX_ADDRESSES {
                 return Err(Refusal::TooManyAddresses);
             }
-            self.note_address(conn, &address);
-            self.evict(&address, now);
+            let owner = self.owner(conn)?;
+            self.check_slot(owner, &address)?;
+            self.make_room(&address, now);
             if let Some(peer) = address.peer() {
                 self.add_to_space(&Namespace::default(), peer, now);
             }
-            let seq = self.directory.insert(conn, address, Listing::Legacy);
+            let seq = self.enlist(owner, address, Listing::Legacy, now);
             self.begin_announcing(conn, seq, now);
             self.announce_now(seq);
         }
@@ -234,24 +237,6 @@ impl<R: CryptoRng> Broker<R> {
             .directory
             .newest_of_others(conn, spelling, quota::MAX_JOIN_LIST);
         Ok(Reply::Joined(others))
-    }
-
-    /// Returns whether one more connection may join, or this one in place of the
-    /// one that has its address.
-    pub(super) fn has_room_for(&self, address: &PeerAddress) -> bool {
-        let leaves = self
-            .directory
-            .owner(address.key())
-            .and_then(|owner| self.conns.get(&owner))
-            .is_some_and(|owner| owner.addresses.len() == 1);
-        self.joined - usize::from(leaves) < self.config.max_peers.get()
-    }
-
-    pub(super) fn note_address(&mut self, conn: ConnId, address: &PeerAddress) {
-        if let Some(connection) = self.conns.get_mut(&conn) {
-            self.joined += usize::from(connection.addresses.is_empty());
-            connection.addresses.insert(address.key().clone());
-        }
     }
 
     /// Takes the address from the connection that has it and tells it.
@@ -276,7 +261,7 @@ impl<R: CryptoRng> Broker<R> {
 
     /// Frees an address. A legacy peer leaves the default namespace with it.
     pub(super) fn unregister(&mut self, key: &AddressKey, now: Instant) -> Option<Registration> {
-        let old = self.directory.remove(key)?;
+        let old = self.delist(key)?;
         if let (Listing::Legacy, Some(peer)) = (old.listing, old.address.peer()) {
             self.remove_from_space(&Namespace::default(), peer, now);
         }

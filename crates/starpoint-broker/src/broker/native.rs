@@ -20,7 +20,7 @@ use crate::{
     deadline::Deadline,
     directory::Listing,
     id::{AckId, ConnId, SourceId},
-    native::{Greeting, Joined, Native, Stage},
+    native::{Away, Greeting, Joined, Native, Stage, Standing},
     outbox::Control,
     quota::{self, JOIN_RATE},
 };
@@ -188,19 +188,25 @@ impl<R: CryptoRng> Broker<R> {
             Some(address) => Some(self.own_address(address, peer)?),
             None => None,
         };
+        let owner = self.owner(conn)?;
         let namespaces = match address {
             Some(_) => join.namespaces,
             None => Vec::new(),
         };
         if let Some(address) = &address {
-            if !self.has_room_for(address) {
-                return Err(Refusal::StarFull);
-            }
+            self.check_slot(owner, address)?;
             for namespace in &namespaces {
                 self.add_to_space(namespace, peer, now);
                 self.spaces.subscribe(namespace, conn);
             }
         }
+        let standing = match address {
+            Some(_) => Standing::Resident,
+            None => {
+                self.take_visitor(owner, now)?;
+                Standing::Visitor
+            }
+        };
         let is_resumed = self.end_grace(peer, now);
         if let Some(address) = address {
             let is_listed = namespaces
@@ -211,9 +217,8 @@ impl<R: CryptoRng> Broker<R> {
             } else {
                 Listing::NativeUnlisted
             };
-            self.note_address(conn, &address);
-            self.evict(&address, now);
-            let seq = self.directory.insert(conn, address, listing);
+            self.make_room(&address, now);
+            let seq = self.enlist(owner, address, listing, now);
             if is_listed {
                 self.announce_now(seq);
             }
@@ -226,6 +231,7 @@ impl<R: CryptoRng> Broker<R> {
             native.stage = Stage::Joined(Joined {
                 peer,
                 record: join.record,
+                standing,
                 namespaces,
             });
         }
@@ -268,6 +274,8 @@ impl<R: CryptoRng> Broker<R> {
             expires: greeting.expires,
         };
         let claim = join.proof(&terms).map_err(|_| Refusal::InvalidKey)?;
+        self.attempt(conn, now)?;
+        let native = self.native_mut(conn).ok_or(Refusal::PeerGone)?;
         native.stage = Stage::Proving;
         Ok(claim)
     }
@@ -291,7 +299,7 @@ impl<R: CryptoRng> Broker<R> {
         };
         let addresses: Vec<_> = connection.addresses.iter().cloned().collect();
         for key in addresses {
-            if let Some(registration) = self.directory.remove(&key) {
+            if let Some(registration) = self.delist(&key) {
                 self.forget_address(conn, &registration.address);
             }
         }
@@ -300,11 +308,18 @@ impl<R: CryptoRng> Broker<R> {
 
     /// Takes a connection out of its namespaces. It has no part in them any more.
     pub(super) fn retire(&mut self, conn: ConnId, now: Instant) {
-        let Some(native) = self.native_mut(conn) else {
+        let Some(connection) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let source = connection.source;
+        let Some(native) = connection.native.as_deref_mut() else {
             return;
         };
         native.behind.clear();
         if let Stage::Joined(joined) = std::mem::replace(&mut native.stage, Stage::Left) {
+            if joined.standing == Standing::Visitor {
+                self.admission.free(source);
+            }
             for namespace in &joined.namespaces {
                 self.spaces.unsubscribe(namespace, conn);
                 self.remove_from_space(namespace, joined.peer, now);
@@ -317,6 +332,7 @@ impl<R: CryptoRng> Broker<R> {
     pub(super) fn native_gone(
         &mut self,
         conn: ConnId,
+        source: SourceId,
         native: Native,
         ending: Ending,
         now: Instant,
@@ -324,6 +340,9 @@ impl<R: CryptoRng> Broker<R> {
         let Stage::Joined(joined) = native.stage else {
             return;
         };
+        if joined.standing == Standing::Visitor {
+            self.admission.free(source);
+        }
         for namespace in &joined.namespaces {
             self.spaces.unsubscribe(namespace, conn);
         }
@@ -337,29 +356,37 @@ impl<R: CryptoRng> Broker<R> {
             }
             return;
         }
-        let until = now + self.config.grace;
-        let before = self.away.insert(joined.peer, (until, joined.namespaces));
-        self.deadlines.add(until, Deadline::Grace(joined.peer));
-        if let Some((_, namespaces)) = before {
-            for namespace in &namespaces {
-                self.remove_from_space(namespace, joined.peer, now);
-            }
-        }
+        let away = Away {
+            until: now + self.config.grace,
+            source,
+            namespaces: joined.namespaces,
+        };
+        self.begin_grace(joined.peer, away, now);
+    }
+
+    fn begin_grace(&mut self, peer: PeerId, away: Away, now: Instant) {
+        let (source, until) = (away.source, away.until);
+        self.end_grace(peer, now);
+        self.away.insert(peer, away);
+        self.admission.haunt(source, peer, until, now);
+        self.deadlines.add(until, Deadline::Grace(peer));
+        self.end_surplus_grace(source, now);
     }
 
     /// A peer is back, or its time is over; returns whether it was away.
-    fn end_grace(&mut self, peer: PeerId, now: Instant) -> bool {
-        let Some((_, namespaces)) = self.away.remove(&peer) else {
+    pub(super) fn end_grace(&mut self, peer: PeerId, now: Instant) -> bool {
+        let Some(away) = self.away.remove(&peer) else {
             return false;
         };
-        for namespace in &namespaces {
+        self.admission.lay(away.source, peer, away.until);
+        for namespace in &away.namespaces {
             self.remove_from_space(namespace, peer, now);
         }
         true
     }
 
     pub(super) fn grace_expired(&mut self, peer: PeerId, now: Instant) {
-        if self.away.get(&peer).is_some_and(|(until, _)| *until <= now) {
+        if self.away.get(&peer).is_some_and(|away| away.until <= now) {
             self.end_grace(peer, now);
         }
     }
@@ -372,7 +399,7 @@ pub(super) fn retry_hint(refusal: Refusal) -> Option<Duration> {
             Some(Duration::from_secs(1))
         }
         Refusal::PeerGone => Some(Duration::from_secs(2)),
-        Refusal::StarFull | Refusal::ShuttingDown => Some(quota::BUSY_RETRY),
+        Refusal::StarFull | Refusal::SourceFull | Refusal::ShuttingDown => Some(quota::BUSY_RETRY),
         Refusal::InvalidArguments
         | Refusal::InvalidAddress
         | Refusal::KeyMissing

@@ -1,6 +1,7 @@
 //! What comes in, and exactly what goes out. No socket, no sleep: time is a number.
 
 mod account;
+mod admission;
 mod calls;
 mod dial;
 mod flow;

@@ -236,6 +236,11 @@ impl StarCollector {
                 "Connections that have said something",
                 gauges.connections,
             ),
+            (
+                "starpoint_peers_away",
+                "Native peers in their grace period",
+                gauges.away,
+            ),
             ("starpoint_links", "Dialed connections", gauges.links),
             (
                 "starpoint_streams_open",

@@ -160,6 +160,7 @@ fn status(refusal: Refusal) -> StatusCode {
         | Refusal::TooManyRequests
         | Refusal::TooManyAddresses
         | Refusal::StarFull
+        | Refusal::SourceFull
         | Refusal::NotAuthorized
         | Refusal::PeerNotFound
         | Refusal::DialSelf

@@ -94,7 +94,7 @@ fn seed() -> u64 {
 
 #[tokio::test]
 async fn thousands_of_abrupt_closes_leave_nothing_behind() {
-    let mut star = Star::with_args([]);
+    let mut star = Star::with_args(["--max-peers-per-ip=100000"]);
     let mut rng = StdRng::seed_from_u64(seed());
     let mut callee = Peer::join_with(&star, Engine::V4).await;
     callee.client.set_reading(Reading::WhileSending);

@@ -151,7 +151,7 @@ async fn dial_again(dialer: &mut Peer, callee: &mut Peer) {
 
 #[tokio::test]
 async fn thousands_of_joins_and_silent_dials_from_many_sockets_leave_nothing_behind() {
-    let mut star = Star::with_args(["--no-challenge"]);
+    let mut star = Star::with_args(["--no-challenge", "--max-peers-per-ip=100000"]);
     let mut silent = Peer::join(&star).await;
     let address = silent.address.clone();
     silent

@@ -14,6 +14,7 @@ mod packets;
 mod pipes;
 mod presence;
 mod proxies;
+mod slots;
 mod slow_reader;
 mod stop;
 mod streams;

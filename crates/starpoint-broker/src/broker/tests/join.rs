@@ -281,36 +281,3 @@ fn r_join_12_the_key_again_begins_anew() {
     let fresh = join(&address(1), &signature(1, fourth.as_str()));
     assert_eq!(star.reply_to(a, fresh), Reply::Joined(vec![]));
 }
-
-#[test]
-fn r_join_13_a_full_star_takes_nobody_but_in_place_of_another() {
-    let mut star = Star::with(Config {
-        challenge: Challenge::Off,
-        max_peers: 2.try_into().unwrap(),
-        ..config()
-    });
-    let (first, second) = (star.joined(1), star.joined(2));
-    let third = star.conn();
-    assert_eq!(
-        star.refusal_of(third, join(&address(3), "")),
-        Refusal::StarFull
-    );
-    let again = star.reply_to(first, join(&address_at(444, 1), ""));
-    assert!(
-        matches!(again, Reply::Joined(_)),
-        "it counts connections, not addresses"
-    );
-    assert_eq!(
-        star.refusal_of(third, join(&address(1), "")),
-        Refusal::StarFull,
-        "the one with two addresses would stay"
-    );
-    let taken = star.reply_to(third, join(&address(2), ""));
-    assert!(matches!(taken, Reply::Joined(_)), "{taken:?}");
-    star.disconnect(first);
-    let back = star.reply_to(second, join(&address(4), ""));
-    assert!(
-        matches!(back, Reply::Joined(_)),
-        "there is room again: {back:?}"
-    );
-}

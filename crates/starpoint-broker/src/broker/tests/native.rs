@@ -2,6 +2,7 @@
 
 mod pipes;
 mod quotas;
+mod slots;
 
 use libp2p_identity::PeerId;
 use starpoint_wire::native::{

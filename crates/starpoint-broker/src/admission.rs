@@ -1,0 +1,200 @@
+//! The peers that a star has room for, in total and for each source.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use libp2p_identity::PeerId;
+use starpoint_wire::Refusal;
+
+use crate::{
+    config::Config,
+    id::SourceId,
+    quota::{self, Bucket, Rate},
+};
+
+/// Sources above which those without peers and debts are looked for and forgotten.
+const MIN_SWEPT_SOURCES: usize = 64;
+
+/// Slots of peers and the rates of their sources.
+///
+/// A registered address takes a slot, and so does a visitor, which has none. Peers in
+/// their grace period take slots that nobody else asks for: they make room for a join,
+/// and the one whose period ends first goes.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    bounds: Bounds,
+    slots: usize,
+    sources: BTreeMap<SourceId, Holdings>,
+    n_ghosts: usize,
+    /// Sources with peers in grace, by how many they have.
+    haunted: BTreeSet<(usize, SourceId)>,
+    sweep_at: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    slots: usize,
+    slots_of_source: usize,
+    ghosts: usize,
+    ghosts_of_source: usize,
+    joins_of_source: Rate,
+}
+
+/// What one source has.
+#[derive(Debug, Default)]
+struct Holdings {
+    slots: usize,
+    /// Peers in grace, the first one to go in front.
+    ghosts: BTreeSet<(Instant, PeerId)>,
+    joins: Bucket,
+}
+
+/// Slots and peers in grace: what there is to count again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Occupancy {
+    pub(crate) slots: BTreeMap<SourceId, usize>,
+    pub(crate) ghosts: BTreeMap<SourceId, usize>,
+}
+
+impl Admission {
+    pub(crate) fn new(config: &Config) -> Self {
+        let slots = config.max_peers.get();
+        let slots_of_source = config.max_peers_per_source();
+        Self {
+            bounds: Bounds {
+                slots,
+                slots_of_source,
+                ghosts: quota::share_of(slots),
+                ghosts_of_source: quota::share_of(slots_of_source),
+                joins_of_source: Rate::over(
+                    quota::share_of(slots_of_source),
+                    quota::SOURCE_JOINS_PERIOD,
+                ),
+            },
+            slots: 0,
+            sources: BTreeMap::new(),
+            n_ghosts: 0,
+            haunted: BTreeSet::new(),
+            sweep_at: MIN_SWEPT_SOURCES,
+        }
+    }
+
+    /// Charges a source for one attempt to join (R-LIMIT-26).
+    pub(crate) fn attempt(&mut self, source: SourceId, now: Instant) -> Result<(), Refusal> {
+        let rate = self.bounds.joins_of_source;
+        if self.holdings(source, now).joins.take(rate, now) {
+            Ok(())
+        } else {
+            Err(Refusal::TooManyRequests)
+        }
+    }
+
+    /// Returns whether there is a slot for one more peer of a source, once one of
+    /// `leaving` is free (R-JOIN-13, R-LIMIT-24).
+    pub(crate) fn check(&self, source: SourceId, leaving: Option<SourceId>) -> Result<(), Refusal> {
+        let of_source = self.sources.get(&source).map_or(0, |held| held.slots);
+        let own = usize::from(leaving == Some(source));
+        if of_source.saturating_sub(own) >= self.bounds.slots_of_source {
+            return Err(Refusal::SourceFull);
+        }
+        if self.slots.saturating_sub(usize::from(leaving.is_some())) >= self.bounds.slots {
+            return Err(Refusal::StarFull);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take(&mut self, source: SourceId, now: Instant) {
+        self.slots += 1;
+        self.holdings(source, now).slots += 1;
+    }
+
+    pub(crate) fn free(&mut self, source: SourceId) {
+        if let Some(held) = self.sources.get_mut(&source) {
+            held.slots -= 1;
+            self.slots -= 1;
+        }
+    }
+
+    /// Notes a peer in grace until `until`.
+    pub(crate) fn haunt(&mut self, source: SourceId, peer: PeerId, until: Instant, now: Instant) {
+        let ghosts = &mut self.holdings(source, now).ghosts;
+        let before = ghosts.len();
+        ghosts.insert((until, peer));
+        let after = ghosts.len();
+        self.recount(source, before, after);
+    }
+
+    /// Notes that a peer is back, or its time over.
+    pub(crate) fn lay(&mut self, source: SourceId, peer: PeerId, until: Instant) {
+        let Some(held) = self.sources.get_mut(&source) else {
+            return;
+        };
+        let before = held.ghosts.len();
+        held.ghosts.remove(&(until, peer));
+        let after = held.ghosts.len();
+        self.recount(source, before, after);
+    }
+
+    fn recount(&mut self, source: SourceId, before: usize, after: usize) {
+        self.n_ghosts = self.n_ghosts - before + after;
+        self.haunted.remove(&(before, source));
+        if after > 0 {
+            self.haunted.insert((after, source));
+        }
+    }
+
+    /// Returns the peer in grace that has to go, after a source has got a slot or one
+    /// more of them (R-LIMIT-25).
+    pub(crate) fn surplus(&self, source: SourceId) -> Option<PeerId> {
+        let held = self.sources.get(&source)?;
+        let is_source_over = held.ghosts.len() > self.bounds.ghosts_of_source
+            || held.slots + held.ghosts.len() > self.bounds.slots_of_source;
+        if is_source_over && let Some((_, peer)) = held.ghosts.first() {
+            return Some(*peer);
+        }
+        let is_star_over =
+            self.n_ghosts > self.bounds.ghosts || self.slots + self.n_ghosts > self.bounds.slots;
+        if !is_star_over {
+            return None;
+        }
+        let (_, most) = self.haunted.last()?;
+        let (_, peer) = self.sources.get(most)?.ghosts.first()?;
+        Some(*peer)
+    }
+
+    pub(crate) fn n_ghosts(&self) -> usize {
+        self.n_ghosts
+    }
+
+    /// Returns what each source has, sources without any left out.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let counts = |count: fn(&Holdings) -> usize| {
+            let sources = self.sources.iter();
+            sources
+                .map(|(source, held)| (*source, count(held)))
+                .filter(|(_, n)| *n > 0)
+                .collect()
+        };
+        Occupancy {
+            slots: counts(|held| held.slots),
+            ghosts: counts(|held| held.ghosts.len()),
+        }
+    }
+
+    fn holdings(&mut self, source: SourceId, now: Instant) -> &mut Holdings {
+        if self.sources.len() >= self.sweep_at {
+            self.sources.retain(|_, held| !held.is_even(now));
+            self.sweep_at = (self.sources.len() * 2).max(MIN_SWEPT_SOURCES);
+        }
+        self.sources.entry(source).or_default()
+    }
+}
+
+impl Holdings {
+    /// Returns whether it may be forgotten: a new one would be the same.
+    fn is_even(&self, now: Instant) -> bool {
+        self.slots == 0 && self.ghosts.is_empty() && self.joins.is_even(now)
+    }
+}
