@@ -6,9 +6,13 @@ use std::{
 };
 
 use libp2p_identity::PeerId;
+use rand_core::Rng;
 use starpoint_wire::{AddressKey, PeerAddress, PeerSpelling};
 
-use crate::id::{ConnId, SourceId};
+use crate::{
+    id::{ConnId, SourceId},
+    roster::Roster,
+};
 
 /// Order in which addresses were registered; never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +56,8 @@ pub(crate) struct Registration {
     /// The address in both spellings: it is read far more often than written.
     ipfs: Box<str>,
     p2p: Box<str>,
+    /// Its place in the roster, if it is the address by which its peer is named.
+    place: Option<usize>,
 }
 
 impl Registration {
@@ -63,6 +69,7 @@ impl Registration {
             ipfs: address.spelled(PeerSpelling::Ipfs).into(),
             p2p: address.spelled(PeerSpelling::P2p).into(),
             address,
+            place: None,
         }
     }
 
@@ -87,6 +94,8 @@ pub(crate) struct Directory {
     by_seq: BTreeMap<Seq, Registration>,
     by_key: HashMap<AddressKey, Seq>,
     by_peer: HashMap<PeerId, BTreeSet<Seq>>,
+    /// The newest address of each peer that others may be told of.
+    roster: Roster,
     n_legacy: usize,
 }
 
@@ -114,9 +123,49 @@ impl Directory {
         }
         self.n_legacy += usize::from(listing == Listing::Legacy);
         self.by_key.insert(address.key().clone(), seq);
-        self.by_seq
-            .insert(seq, Registration::new(owner, address, listing));
+        let registration = Registration::new(owner, address, listing);
+        let is_announceable = registration.is_announceable();
+        let peer = registration.address.peer();
+        self.by_seq.insert(seq, registration);
+        if is_announceable {
+            if let Some(before) = peer.and_then(|peer| self.newest_announceable(&peer, seq)) {
+                self.leave_roster(before);
+            }
+            self.enter_roster(seq);
+        }
         seq
+    }
+
+    /// Returns the newest address of a peer before `seq` that others may be told of.
+    fn newest_announceable(&self, peer: &PeerId, seq: Seq) -> Option<Seq> {
+        let older = self.by_peer.get(peer)?.range(..seq).rev();
+        older.copied().find(|older| {
+            self.by_seq
+                .get(older)
+                .is_some_and(Registration::is_announceable)
+        })
+    }
+
+    fn enter_roster(&mut self, seq: Seq) {
+        if let Some(registration) = self.by_seq.get_mut(&seq) {
+            registration.place = Some(self.roster.add(registration.source, seq));
+        }
+    }
+
+    fn leave_roster(&mut self, seq: Seq) {
+        if let Some(registration) = self.by_seq.get_mut(&seq)
+            && let Some(place) = registration.place.take()
+        {
+            let source = registration.source;
+            self.vacate(source, place);
+        }
+    }
+
+    fn vacate(&mut self, source: SourceId, place: usize) {
+        let moved = self.roster.remove(source, place);
+        if let Some(moved) = moved.and_then(|moved| self.by_seq.get_mut(&moved)) {
+            moved.place = Some(place);
+        }
     }
 
     /// Removes an address.
@@ -130,6 +179,13 @@ impl Directory {
             seqs.remove(&seq);
             if seqs.is_empty() {
                 self.by_peer.remove(&peer);
+            }
+        }
+        if let Some(place) = registration.place {
+            self.vacate(registration.source, place);
+            let peer = registration.address.peer();
+            if let Some(before) = peer.and_then(|peer| self.newest_announceable(&peer, seq)) {
+                self.enter_roster(before);
             }
         }
         Some(registration)
@@ -181,18 +237,20 @@ impl Directory {
             .filter(|(_, registration)| registration.is_announceable())
     }
 
-    /// Returns the newest addresses that other connections have, oldest first, in
-    /// the given spelling.
-    pub(crate) fn newest_of_others(
+    /// Draws addresses that other connections have, one of a peer and every source in
+    /// turn. Returns them oldest first, in the given spelling.
+    pub(crate) fn sample_of_others<R: Rng>(
         &self,
         than: ConnId,
         spelling: PeerSpelling,
         limit: usize,
+        rng: &mut R,
     ) -> Vec<String> {
-        let newest = self.by_seq.values().rev();
-        let newest = newest.filter(|r| r.conn != than && r.is_announceable());
-        let mut addresses: Vec<_> = newest.take(limit).map(|r| r.spelled(spelling)).collect();
-        addresses.reverse();
-        addresses
+        let drawn = self.roster.draw(rng);
+        let drawn = drawn.filter_map(|seq| Some((seq, self.get(seq)?)));
+        let others = drawn.filter(|(_, registration)| registration.conn != than);
+        let mut others: Vec<_> = others.take(limit).collect();
+        others.sort_unstable_by_key(|(seq, _)| *seq);
+        others.iter().map(|(_, r)| r.spelled(spelling)).collect()
     }
 }

@@ -50,6 +50,7 @@ mod link;
 mod native;
 mod outbox;
 mod pipes;
+mod roster;
 mod spaces;
 mod tally;
 

@@ -89,7 +89,7 @@ pub const OWN_SIDE_DEADLINE: Duration = Duration::from_secs(5);
 /// has as many as it may (R-LIMIT-15).
 pub const IDLE_LINK: Duration = Duration::from_secs(10 * 60);
 
-/// Most addresses in the answer to a join; the newest (R-PEER-4).
+/// Most addresses in the answer to a join; drawn at random (R-PEER-4).
 ///
 /// A transport keeps a buffer as large as the largest thing that it ever sent, for
 /// as long as it lives.

@@ -1,7 +1,7 @@
 //! One connection and its transport.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Instant,
 };
 
@@ -22,8 +22,8 @@ pub enum Pace {
 /// What a call has to be answered with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
-    /// Joined, with exactly these others.
-    Joined(Vec<String>),
+    /// Joined, with these others, or as many of them as a list may have.
+    Joined(BTreeSet<String>),
     /// A nonce for this address, asked for at this time.
     Challenge(String, Instant),
     /// Exactly this text.

@@ -1,6 +1,9 @@
 //! What should be: maps, vectors, no cleverness.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use starpoint_broker::{AckId, ConnId, quota};
 use starpoint_wire::{Cut, Direction, StreamEnd, limits::DIAL_DEADLINE};
@@ -111,22 +114,21 @@ impl Model {
         }
     }
 
-    /// Returns the answer to a join: the newest addresses of others.
-    pub fn others(&self, than: ConnId, is_modern: bool) -> Vec<String> {
-        let newest = self
-            .registered
-            .values()
-            .rev()
-            .filter(|(_, conn)| *conn != than);
-        let mut others: Vec<_> = newest
-            .take(quota::MAX_JOIN_LIST)
+    /// Returns what the answer to a join is drawn from: of each peer the newest
+    /// address, if somebody else has it.
+    pub fn others(&self, than: ConnId, is_modern: bool) -> BTreeSet<String> {
+        let mut newest = BTreeMap::new();
+        for (address, conn) in self.registered.values() {
+            newest.insert(peer_of(address), (address, *conn));
+        }
+        newest
+            .into_values()
+            .filter(|(_, conn)| *conn != than)
             .map(|(address, _)| match is_modern {
                 true => respelled(address),
                 false => address.clone(),
             })
-            .collect();
-        others.reverse();
-        others
+            .collect()
     }
 
     /// Returns whom a dial means.

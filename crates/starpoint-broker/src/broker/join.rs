@@ -233,9 +233,9 @@ impl<R: CryptoRng> Broker<R> {
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.spelling = spelling;
         }
-        let others = self
-            .directory
-            .newest_of_others(conn, spelling, quota::MAX_JOIN_LIST);
+        let others =
+            self.directory
+                .sample_of_others(conn, spelling, quota::MAX_JOIN_LIST, &mut self.rng);
         Ok(Reply::Joined(others))
     }
 

@@ -89,6 +89,36 @@ async fn joins_of_one_key_keep_nobody_out() {
 }
 
 #[tokio::test]
+async fn eight_connections_do_not_fill_what_a_newcomer_is_told() {
+    let mut star = Star::with_args(["--no-challenge"]);
+    let honest = Peer::join_from(&star, TWO).await;
+    let mut evil = Vec::new();
+    for _ in 0..8 {
+        let mut client = Client::connect(star.port(), Engine::V4).await;
+        for _ in 0..16 {
+            let address = new_identity().address(star.port());
+            assert_joined(&client.call("ss-join", [address.as_str(), ""]).await);
+        }
+        evil.push(client);
+    }
+    for from in [ONE, THREE] {
+        let client = Client::try_connect_from(from, star.port(), Engine::V4, Profile::Legacy);
+        let mut client = client.await.expect("the star accepts");
+        let address = new_identity().address(star.port());
+        let reply = client.call("ss-join", [address.as_str(), ""]).await;
+        let listed = reply[2].as_array().expect("a list");
+        assert!(listed.contains(&Value::String(honest.address.clone())));
+        assert!(listed.len() > 100, "{}", listed.len());
+        client.disconnect().await;
+    }
+    for client in evil {
+        client.disconnect().await;
+    }
+    assert_still_serves(&mut star).await;
+    star.stop().await;
+}
+
+#[tokio::test]
 async fn reconnecting_gives_no_more_attempts_to_join() {
     let star = star();
     let identity = new_identity();

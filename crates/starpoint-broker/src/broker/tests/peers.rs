@@ -4,6 +4,15 @@ use super::*;
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// Joins; returns the addresses that the answer lists.
+fn listed(star: &mut Star, conn: ConnId, address: &str) -> Vec<String> {
+    let reply = star.reply_to(conn, join(address, ""));
+    let Reply::Joined(others) = reply else {
+        panic!("refused: {reply:?}")
+    };
+    others
+}
+
 /// Joins peers that name no key, one connection each.
 fn crowd(star: &mut Star, count: usize) -> Vec<ConnId> {
     let mut conns = Vec::new();
@@ -163,15 +172,62 @@ fn r_peer_3_new_peers_do_not_keep_the_old_ones_from_being_heard_of() {
 }
 
 #[test]
-fn r_peer_4_the_answer_to_a_join_lists_the_newest() {
+fn r_peer_4_the_answer_to_a_join_lists_some_of_the_others() {
     let mut star = Star::open();
-    crowd(&mut star, quota::MAX_JOIN_LIST + 5);
-    let last = star.conn();
-    let Reply::Joined(others) = star.reply_to(last, join(&address(1), "")) else {
-        panic!("refused")
-    };
-    let newest: Vec<_> = (5..quota::MAX_JOIN_LIST + 5).map(anonymous).collect();
-    assert_eq!(others, newest);
+    let count = quota::MAX_JOIN_LIST + 50;
+    crowd(&mut star, count);
+    let all: BTreeSet<_> = (0..count).map(anonymous).collect();
+    let lists = [(); 2].map(|()| {
+        let conn = star.conn();
+        let list = listed(&mut star, conn, &address(1));
+        assert_eq!(list.len(), quota::MAX_JOIN_LIST);
+        let list: BTreeSet<_> = list.into_iter().collect();
+        assert_eq!(list.len(), quota::MAX_JOIN_LIST, "none twice");
+        assert!(list.is_subset(&all));
+        list
+    });
+    assert_ne!(lists[0], lists[1]);
+}
+
+#[test]
+fn r_peer_4_one_source_cannot_fill_the_list() {
+    let mut star = Star::open();
+    for (host, source) in (0..100).zip((0..20).cycle()) {
+        let honest = star.conn_from(source);
+        star.ask(honest, join(&anonymous(host), ""));
+    }
+    for number in 1..=8 {
+        let evil = star.conn_from(66);
+        for n in 0..quota::MAX_ADDRESSES {
+            star.ask(evil, join(&anonymous(1_000 * number + n), ""));
+        }
+    }
+    let conn = star.conn();
+    let list = listed(&mut star, conn, &address(1));
+    let missed: Vec<_> = (0..100)
+        .map(anonymous)
+        .filter(|address| !list.contains(address))
+        .collect();
+    assert_eq!(missed, [""; 0]);
+    assert_eq!(list.len(), quota::MAX_JOIN_LIST);
+}
+
+#[test]
+fn r_peer_4_a_peer_is_listed_once_with_the_newest_address_that_it_has() {
+    let mut star = Star::open();
+    let conns: Vec<_> = (0..3).map(|_| star.conn()).collect();
+    for (port, conn) in (1..).zip(&conns) {
+        star.ask(*conn, join(&address_at(port, 1), ""));
+    }
+    let behind_its_id = format!("{}/p2p-circuit", address_at(9, 1));
+    star.ask(conns[2], join(&behind_its_id, ""));
+    let reader = star.conn();
+    assert_eq!(listed(&mut star, reader, &address(2)), [address_at(3, 1)]);
+    star.tell(conns[2], leave(&address_at(3, 1)));
+    assert_eq!(listed(&mut star, reader, &address(2)), [address_at(2, 1)]);
+    star.disconnect(conns[0]);
+    star.disconnect(conns[1]);
+    assert_eq!(listed(&mut star, reader, &address(2)), [""; 0]);
 }
 
 #[test]
