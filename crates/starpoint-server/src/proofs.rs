@@ -29,6 +29,7 @@ struct Job {
 #[derive(Debug)]
 pub(crate) struct Proofs {
     max_running: usize,
+    max_waiting: usize,
     running: FuturesUnordered<BoxFuture<'static, Verified>>,
     waiting: VecDeque<Job>,
     /// What was not verified, for want of room.
@@ -39,6 +40,7 @@ impl Default for Proofs {
     fn default() -> Self {
         Self {
             max_running: thread::available_parallelism().map_or(1, NonZero::get),
+            max_waiting: MAX_WAITING,
             running: FuturesUnordered::new(),
             waiting: VecDeque::new(),
             turned_away: VecDeque::new(),
@@ -49,7 +51,7 @@ impl Default for Proofs {
 impl Proofs {
     /// Takes a signature; [`next`](Self::next) returns its verdict.
     pub(crate) fn verify(&mut self, conn: ConnId, ticket: ProofId, proof: Box<Proof>) {
-        if self.waiting.len() >= MAX_WAITING {
+        if self.waiting.len() >= self.max_waiting {
             let verdict = Verdict::Overloaded;
             return self.turned_away.push_back(Verified {
                 conn,
@@ -74,7 +76,8 @@ impl Proofs {
                 ticket,
                 proof,
             } = job;
-            let verified = tokio::task::spawn_blocking(move || proof.verify());
+            // As long as a TLS handshake, at most: not worth a change of threads.
+            let verified = tokio::spawn(async move { proof.verify() });
             let verified = verified.map(move |verified| Verified {
                 conn,
                 ticket,
@@ -127,10 +130,11 @@ mod tests {
         let bad = challenge::sign(&keypair, "another").unwrap();
         let mut proofs = Proofs {
             max_running: 1,
+            max_waiting: 20,
             ..Proofs::default()
         };
         assert_eq!(proofs.next_now(), None);
-        let n_taken = MAX_WAITING + 1;
+        let n_taken = proofs.max_waiting + 1;
         for number in 0..n_taken + 2 {
             let conn = ConnId(u64::try_from(number).unwrap());
             let signature = if number % 2 == 0 { &good } else { &bad };
