@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 
 use libp2p::{Multiaddr, PeerId, StreamProtocol, swarm};
 use libp2p_websocket_star as websocket_star;
+use starpoint_file::FileError;
 use websocket_star::Refusal;
 
 /// The file of known stars cannot be used as it should. Stars are used all the same,
@@ -12,13 +13,13 @@ use websocket_star::Refusal;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KnownStarsError {
-    /// The file cannot be read: it pins no star.
+    /// The file cannot be read, is no regular file, or is too large: it pins no star.
     #[error("cannot read the known stars in `{}`", path.display())]
     Read {
         /// Where it is.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: FileError,
     },
     /// The file cannot be written: a star is unknown to the next process.
     #[error("cannot write the known stars to `{}`", path.display())]
@@ -42,13 +43,13 @@ pub enum KnownStarsError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The file cannot be opened or read.
+    /// The file cannot be opened or read, is no regular file, or is too large for a key.
     #[error("cannot read the key file `{}`", path.display())]
     Read {
         /// Where it is.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: FileError,
     },
     /// The file cannot be made. None is left behind.
     #[error("cannot create the key file `{}`", path.display())]

@@ -1,12 +1,12 @@
 //! The file that keeps the private key.
 
 use std::{
-    fs::File,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
 };
 
 use libp2p::identity::Keypair;
+use starpoint_file::SmallFile;
 
 use crate::{error::KeyError, file};
 
@@ -44,9 +44,7 @@ impl KeyFile {
     /// [`KeyError`]; an existing file is never changed.
     pub fn load_or_create(&self) -> Result<Keypair, KeyError> {
         match self.load() {
-            Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                self.create()
-            }
+            Err(KeyError::Read { source, .. }) if source.is_not_found() => self.create(),
             done => done,
         }
     }
@@ -57,13 +55,13 @@ impl KeyFile {
     ///
     /// [`KeyError::Read`] also when there is no file.
     pub fn load(&self) -> Result<Keypair, KeyError> {
-        let file = File::open(&self.path).map_err(|source| self.unreadable(source))?;
+        let file = starpoint_file::read(&self.path, MAX_KEY_BYTES);
+        let file = file.map_err(|source| KeyError::Read {
+            path: self.path.clone(),
+            source,
+        })?;
         self.check_access(&file)?;
-        let mut bytes = Vec::new();
-        file.take(MAX_KEY_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(|source| self.unreadable(source))?;
-        Keypair::from_protobuf_encoding(&bytes).map_err(|_| KeyError::Invalid {
+        Keypair::from_protobuf_encoding(file.bytes()).map_err(|_| KeyError::Invalid {
             path: self.path.clone(),
         })
     }
@@ -91,31 +89,14 @@ impl KeyFile {
         Ok(())
     }
 
-    #[cfg(unix)]
-    fn check_access(&self, file: &File) -> Result<(), KeyError> {
-        use std::os::unix::fs::PermissionsExt as _;
-
-        let metadata = file.metadata().map_err(|source| self.unreadable(source))?;
-        let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 == 0 {
-            return Ok(());
-        }
-        Err(KeyError::Exposed {
-            path: self.path.clone(),
-            mode,
-        })
-    }
-
-    /// Other systems have no such modes.
-    #[cfg(not(unix))]
-    fn check_access(&self, _: &File) -> Result<(), KeyError> {
-        Ok(())
-    }
-
-    fn unreadable(&self, source: io::Error) -> KeyError {
-        KeyError::Read {
-            path: self.path.clone(),
-            source,
+    /// Systems without permission bits have nothing to check.
+    fn check_access(&self, file: &SmallFile) -> Result<(), KeyError> {
+        match file.mode() {
+            Some(mode) if mode & 0o077 != 0 => Err(KeyError::Exposed {
+                path: self.path.clone(),
+                mode,
+            }),
+            Some(_) | None => Ok(()),
         }
     }
 }

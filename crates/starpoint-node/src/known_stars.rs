@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    fs::{self, File},
-    io::{self, Read as _},
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -90,24 +88,15 @@ impl KnownStars {
             path: self.path.clone(),
             source,
         };
-        match fs::metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        let bytes = match starpoint_file::read(&self.path, MAX_FILE_BYTES as u64) {
+            Ok(file) => file.into_bytes(),
+            Err(error) if error.is_not_found() => return Ok(String::new()),
             Err(error) => return Err(cannot(error)),
-            // A pipe would be waited for, for ever.
-            Ok(metadata) if !metadata.is_file() => {
-                return Err(cannot(io::Error::other("not a regular file")));
-            }
-            Ok(_) => {}
-        }
-        let mut bytes = Vec::new();
-        let file = File::open(&self.path).map_err(cannot)?;
-        file.take(MAX_FILE_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(cannot)?;
-        if bytes.len() > MAX_FILE_BYTES {
-            return Err(cannot(io::Error::other("larger than 1 MiB")));
-        }
-        String::from_utf8(bytes).map_err(|_| cannot(io::Error::other("not UTF-8")))
+        };
+        String::from_utf8(bytes).map_err(|_| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text");
+            cannot(error.into())
+        })
     }
 
     fn parse(&self, text: &str, state: &mut State) {

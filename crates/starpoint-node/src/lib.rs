@@ -100,3 +100,4 @@ pub use stream::{Incoming, Stream};
 
 pub use libp2p::{Multiaddr, PeerId, StreamProtocol, identity::Keypair};
 pub use libp2p_websocket_star as websocket_star;
+pub use starpoint_file::{FileError, FileKind};

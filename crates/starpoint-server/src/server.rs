@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use starpoint_file::FileError;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -55,13 +56,13 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
-    /// A certificate or key file cannot be read.
+    /// A certificate or key file cannot be read, is no regular file, or is too large.
     #[error("cannot read {}", path.display())]
     ReadTls {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// Why.
+        source: FileError,
     },
     /// A certificate or key file has nothing usable in it, or the two do not
     /// belong together.
@@ -269,7 +270,7 @@ impl Running {
         });
         if let Some(certificate) = certificate {
             self.core.spawn(async move {
-                let mut seen = certificate.stamp();
+                let mut seen = certificate.stamp_at_load();
                 let mut ticks = tokio::time::interval(tls::RELOAD_INTERVAL);
                 loop {
                     ticks.tick().await;

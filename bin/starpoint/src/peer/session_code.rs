@@ -1,9 +1,7 @@
 //! Where `open` gets its session code from.
 
 use std::{
-    fs::File,
-    io::{self, BufRead as _, Read},
-    os::unix::fs::MetadataExt as _,
+    io::{self, BufRead as _, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -26,7 +24,8 @@ pub(super) struct CodeArgs {
     #[arg(value_name = "CODE")]
     code: Option<String>,
 
-    /// Read the session code from this file; `-` reads the first line of stdin
+    /// Read the session code from this file; `-` reads the first line of stdin, and
+    /// `<(command)` what a command prints
     #[arg(long, value_name = "FILE", conflicts_with = "code")]
     code_file: Option<PathBuf>,
 }
@@ -92,23 +91,20 @@ fn from_file(path: &Path) -> Result<String, Failure> {
         )
     };
     let cannot_read = || format!("cannot read `{}`", path.display());
-    // Before it is opened: nobody may ever write to a pipe.
-    let metadata = path.metadata().with_context(cannot_read).map_err(failure)?;
-    if !metadata.is_file() {
-        let error = anyhow::anyhow!("`{}` is not a regular file", path.display());
-        return Err(failure(error));
-    }
-    if metadata.mode() & 0o077 != 0 {
+    let file = starpoint_file::read_or_piped(path, MAX_FILE_BYTES)
+        .with_context(cannot_read)
+        .map_err(failure)?;
+    if file.mode().is_some_and(|mode| mode & 0o077 != 0) {
         let path = path.display();
         warn(&format!(
             "others can read the session code in `{path}`: `chmod 600 '{path}'`"
         ));
     }
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
+    let text = file
+        .text()
+        .context("not UTF-8 text")
         .with_context(cannot_read)
         .map_err(failure)?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\n').unwrap_or(text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }

@@ -22,6 +22,9 @@ use super::{
 };
 use crate::{data_folder, error::Failure, exit::Exit, log};
 
+/// Largest file of authorities: all that browsers trust take 250 KiB.
+const MAX_CA_BYTES: u64 = 4 * 1024 * 1024;
+
 /// Starts writing messages.
 pub(super) fn messages(args: &OutputArgs) -> Result<(), Failure> {
     let quiet = "error".parse().expect("it is a level");
@@ -65,10 +68,10 @@ fn default_key_path() -> Result<PathBuf, Failure> {
 pub(super) fn star_config(trust: &TrustArgs) -> Result<StarConfig, Failure> {
     let mut roots = TrustedRoots::default();
     for path in &trust.ca {
-        let pem = std::fs::read(path)
+        let pem = starpoint_file::read(path, MAX_CA_BYTES)
             .with_context(|| format!("cannot read `{}`", path.display()))
             .map_err(ca_failure)?;
-        let read = read_certificates(&pem)
+        let read = read_certificates(pem.bytes())
             .with_context(|| format!("cannot use `{}`", path.display()))
             .map_err(ca_failure)?;
         roots.extra.extend(read);

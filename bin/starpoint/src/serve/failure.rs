@@ -5,6 +5,7 @@ use std::{
     net::{Ipv6Addr, SocketAddr},
 };
 
+use starpoint_file::FileError;
 use starpoint_server::BindError;
 
 use super::settings::config_failure;
@@ -19,7 +20,7 @@ impl From<BindError> for Failure {
                 Self::new(Exit::LISTEN, error, hint)
             }
             BindError::ReadTls { ref source, .. } => {
-                let hint = read_hint(source.kind());
+                let hint = read_hint(source);
                 Self::new(Exit::TLS, error, hint)
             }
             BindError::InvalidTls { .. } => Self::new(
@@ -50,13 +51,13 @@ fn listen_hint(addr: SocketAddr, kind: io::ErrorKind) -> &'static str {
     }
 }
 
-fn read_hint(kind: io::ErrorKind) -> &'static str {
-    if kind == io::ErrorKind::NotFound {
-        "check the paths given with --tls-cert and --tls-key"
-    } else if kind == io::ErrorKind::PermissionDenied {
-        "the user that runs starpoint has to be able to read the file"
-    } else {
-        "--tls-cert and --tls-key have to name readable PEM files"
+fn read_hint(error: &FileError) -> &'static str {
+    match error.system_kind() {
+        Some(io::ErrorKind::NotFound) => "check the paths given with --tls-cert and --tls-key",
+        Some(io::ErrorKind::PermissionDenied) => {
+            "the user that runs starpoint has to be able to read the file"
+        }
+        Some(_) | None => "--tls-cert and --tls-key have to name readable PEM files",
     }
 }
 

@@ -14,6 +14,9 @@ use toml::{
 use super::args::Chosen;
 use crate::{error::Failure, exit::Exit, suggest};
 
+/// Largest file that is read: far above every setting with a comment of a page.
+const MAX_BYTES: u64 = 256 * 1024;
+
 /// Reads the settings in the file at `path`. Relative paths in it start at its
 /// folder.
 ///
@@ -22,13 +25,14 @@ use crate::{error::Failure, exit::Exit, suggest};
 /// The file cannot be read, is no TOML, or has a key or value that is not
 /// known, told with its line.
 pub(super) fn read(path: &Path) -> Result<Chosen, Failure> {
-    let text = std::fs::read_to_string(path)
+    let file = starpoint_file::read_or_piped(path, MAX_BYTES)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(|error| {
             let hint = "check the path given with --config or STARPOINT_CONFIG";
             Failure::new(Exit::CONFIG, error, hint)
         })?;
-    let mut chosen = parse(&text).map_err(|flaw| flaw.in_file(path))?;
+    let chosen = file.text().ok_or_else(Flaw::no_text).and_then(parse);
+    let mut chosen = chosen.map_err(|flaw| flaw.in_file(path))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     for file in [&mut chosen.tls_cert, &mut chosen.tls_key, &mut chosen.key] {
         *file = file.take().map(|file: PathBuf| folder.join(file));
@@ -46,6 +50,14 @@ struct Flaw {
 }
 
 impl Flaw {
+    fn no_text() -> Self {
+        Self {
+            line: None,
+            message: "not UTF-8 text".to_owned(),
+            hint: "the file is TOML: one `key = value` a line, text in quotes".to_owned(),
+        }
+    }
+
     fn in_file(self, path: &Path) -> Failure {
         let place = match self.line {
             Some(line) => format!("{}:{line}", path.display()),

@@ -11,6 +11,7 @@ mod identity;
 mod known_stars;
 mod lifecycle;
 mod netcat;
+mod odd_files;
 mod output;
 mod peers;
 mod pipe;

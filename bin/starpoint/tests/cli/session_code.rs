@@ -91,12 +91,12 @@ fn what_is_no_file_with_a_code_is_refused() {
     let made = Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo runs").success());
     for (file, expected) in [
-        (&pipe, "is not a regular file"),
-        (&folder.join(""), "is not a regular file"),
-        (&"/dev/zero".into(), "is not a regular file"),
+        (&pipe, "it is a FIFO"),
+        (&folder.join(""), "it is a folder"),
+        (&"/dev/zero".into(), "it is a device"),
         (&folder.join("missing"), "cannot read"),
         (&binary, "cannot read"),
-        (&long, "not a session code"),
+        (&long, "it is larger than"),
     ] {
         let ended = run(starpoint()
             .args(["open", "--stdio", "--code-file"])

@@ -8,7 +8,7 @@ use starpoint_tidy::{metadata, packages};
 /// Where a package stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
-    /// Seen by stars and peers alike.
+    /// Used by stars and peers alike.
     Shared,
     /// Relays, and cannot read what it carries.
     Relay,
@@ -22,7 +22,8 @@ enum Side {
 
 /// Every package, its side, and the packages of ours that it may name in any of
 /// its dependency tables. A new arrow is a line here, and so a reviewed decision.
-const TABLE: [(&str, Side, &[&str]); 14] = [
+const TABLE: [(&str, Side, &[&str]); 15] = [
+    ("starpoint-file", Side::Shared, &[]),
     ("starpoint-wire", Side::Shared, &[]),
     ("starpoint-broker", Side::Relay, &["starpoint-wire"]),
     (
@@ -30,6 +31,7 @@ const TABLE: [(&str, Side, &[&str]); 14] = [
         Side::Relay,
         &[
             "starpoint-broker",
+            "starpoint-file",
             "starpoint-test-support",
             "starpoint-wire",
         ],
@@ -47,7 +49,11 @@ const TABLE: [(&str, Side, &[&str]); 14] = [
     (
         "starpoint-node",
         Side::Peer,
-        &["libp2p-websocket-star", "starpoint-test-support"],
+        &[
+            "libp2p-websocket-star",
+            "starpoint-file",
+            "starpoint-test-support",
+        ],
     ),
     (
         "starpoint-tunnel",
@@ -59,6 +65,7 @@ const TABLE: [(&str, Side, &[&str]); 14] = [
         Side::Program,
         &[
             "libp2p-websocket-star",
+            "starpoint-file",
             "starpoint-node",
             "starpoint-server",
             "starpoint-test-support",
