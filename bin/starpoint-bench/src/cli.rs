@@ -103,6 +103,9 @@ pub(crate) struct Common {
     pub(crate) server: Option<PathBuf>,
     /// Others that each peer of a native star keeps track of; beyond 64 it asks for pages
     ///
+    /// All peers come from one address, to which a star gives 32 MiB of pages at once and 1 MiB a
+    /// second; those that are refused ask again.
+    ///
     /// All of them are in one process here: 10 000 peers that know of each other take 20 GiB.
     #[arg(long, global = true, default_value_t = 64, value_name = "N",
           value_parser = clap::value_parser!(u32).range(0..=MAX_PEERS))]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use libp2p_identity::PeerId;
@@ -30,6 +30,8 @@ pub(crate) struct Admission {
     n_ghosts: usize,
     /// Sources with peers in grace, by how many they have.
     haunted: BTreeSet<(usize, SourceId)>,
+    /// Bytes of immediate announcements about all peers.
+    announced: Bucket,
     sweep_at: usize,
 }
 
@@ -40,6 +42,9 @@ struct Bounds {
     ghosts: usize,
     ghosts_of_source: usize,
     joins_of_source: Rate,
+    pages_of_source: Rate,
+    announced_of_source: Rate,
+    announced: Rate,
 }
 
 /// What one source has.
@@ -49,6 +54,10 @@ struct Holdings {
     /// Peers in grace, the first one to go in front.
     ghosts: BTreeSet<(Instant, PeerId)>,
     joins: Bucket,
+    /// Bytes of pages that it has read.
+    pages: Bucket,
+    /// Bytes of immediate announcements about it.
+    announced: Bucket,
 }
 
 /// Slots and peers in grace: what there is to count again.
@@ -72,11 +81,15 @@ impl Admission {
                     quota::share_of(slots_of_source),
                     quota::SOURCE_JOINS_PERIOD,
                 ),
+                pages_of_source: Rate::per_second(quota::PAGE_BYTES_OF_SOURCE),
+                announced_of_source: Rate::per_second(quota::ANNOUNCED_BYTES_OF_SOURCE),
+                announced: Rate::per_second(quota::ANNOUNCED_BYTES),
             },
             slots: 0,
             sources: BTreeMap::new(),
             n_ghosts: 0,
             haunted: BTreeSet::new(),
+            announced: Bucket::default(),
             sweep_at: MIN_SWEPT_SOURCES,
         }
     }
@@ -164,6 +177,34 @@ impl Admission {
         Some(*peer)
     }
 
+    /// Returns how long a source may read no pages (R-LIMIT-28).
+    pub(crate) fn pages_wait(&self, source: SourceId, now: Instant) -> Option<Duration> {
+        let pages = &self.sources.get(&source)?.pages;
+        pages.wait(self.bounds.pages_of_source, now)
+    }
+
+    pub(crate) fn charge_pages(&mut self, source: SourceId, n_bytes: usize, now: Instant) {
+        let rate = self.bounds.pages_of_source;
+        let pages = &mut self.holdings(source, now).pages;
+        pages.charge(rate, n_bytes, now);
+    }
+
+    /// Returns how many bytes may be sent at once to tell others of a peer of a source
+    /// (R-LIMIT-29).
+    pub(crate) fn announceable_bytes(&self, source: SourceId, now: Instant) -> usize {
+        let left = self.announced.left(self.bounds.announced, now);
+        let announced = self.sources.get(&source).map(|held| held.announced);
+        let rate = self.bounds.announced_of_source;
+        left.min(announced.unwrap_or_default().left(rate, now))
+    }
+
+    pub(crate) fn charge_announced(&mut self, source: SourceId, n_bytes: usize, now: Instant) {
+        let rate = self.bounds.announced_of_source;
+        let announced = &mut self.holdings(source, now).announced;
+        announced.charge(rate, n_bytes, now);
+        self.announced.charge(self.bounds.announced, n_bytes, now);
+    }
+
     pub(crate) fn n_ghosts(&self) -> usize {
         self.n_ghosts
     }
@@ -195,6 +236,7 @@ impl Admission {
 impl Holdings {
     /// Returns whether it may be forgotten: a new one would be the same.
     fn is_even(&self, now: Instant) -> bool {
-        self.slots == 0 && self.ghosts.is_empty() && self.joins.is_even(now)
+        let mut buckets = [&self.joins, &self.pages, &self.announced].into_iter();
+        self.slots == 0 && self.ghosts.is_empty() && buckets.all(|bucket| bucket.is_even(now))
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Instant};
 use libp2p_identity::PeerId;
 use starpoint_wire::native::{Namespace, Nonce32, PeerRecord};
 
-use crate::id::SourceId;
+use crate::{id::SourceId, quota::Bucket};
 
 /// The native half of a connection.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Native {
     pub(crate) stage: Stage,
     /// Namespaces of which it has missed a batch.
     pub(crate) behind: BTreeSet<Namespace>,
+    /// Bytes of pages that it has read.
+    pub(crate) pages: Bucket,
 }
 
 /// ```text
@@ -71,6 +73,7 @@ impl Native {
         Self {
             stage: Stage::Greeted(greeting),
             behind: BTreeSet::new(),
+            pages: Bucket::default(),
         }
     }
 

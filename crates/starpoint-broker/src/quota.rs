@@ -103,10 +103,23 @@ pub const MAX_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Announcements that a star makes in an interval, shared by its connections
 /// (R-PEER-3).
 pub const ANNOUNCE_BUDGET: usize = 20_000;
+/// Bytes that an announcement in an interval may have on average; longer ones are
+/// fewer (R-PEER-3).
+pub const ANNOUNCEMENT_BYTES: usize = 256;
+/// Bytes of immediate announcements about the peers of one source: burst, and a second
+/// (R-LIMIT-29).
+pub const ANNOUNCED_BYTES_OF_SOURCE: (u32, u32) = (128 * 1024, 32 * 1024);
+/// The same, about all peers.
+pub const ANNOUNCED_BYTES: (u32, u32) = (2 * 1024 * 1024, 256 * 1024);
 /// Least announcements to one connection in an interval, however many are here.
 pub const MIN_ANNOUNCEMENTS: usize = 4;
 /// Most announcements to one connection in an interval.
 pub const MAX_ANNOUNCEMENTS: usize = 128;
+
+/// Bytes of pages of one connection: burst, and a second (R-LIMIT-28).
+pub const PAGE_BYTES: (u32, u32) = (4 * 1024 * 1024, 64 * 1024);
+/// The same, of all connections of one source.
+pub const PAGE_BYTES_OF_SOURCE: (u32, u32) = (32 * 1024 * 1024, 1024 * 1024);
 
 /// How long a native peer whose connection breaks counts as being here, by default
 /// (R-PRES-6).
@@ -139,6 +152,14 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
+    /// Returns the rate of so many at once, and so many a second.
+    pub(crate) fn per_second((burst, per_second): (u32, u32)) -> Self {
+        Self {
+            burst,
+            period: Duration::from_secs(1) / per_second,
+        }
+    }
+
     /// Returns the rate of `burst` at once, and as many again within `time`.
     pub(crate) fn over(burst: usize, time: Duration) -> Self {
         let burst = u32::try_from(burst).unwrap_or(u32::MAX).max(1);
@@ -166,6 +187,27 @@ impl Bucket {
         true
     }
 
+    /// Takes so many, and goes into debt if it has less.
+    pub(crate) fn charge(&mut self, rate: Rate, n_units: usize, now: Instant) {
+        let n_units = u32::try_from(n_units).unwrap_or(u32::MAX);
+        self.even_at = Some(self.even_at.map_or(now, |at| at.max(now)) + rate.period * n_units);
+    }
+
+    /// Returns how many are left.
+    pub(crate) fn left(&self, rate: Rate, now: Instant) -> usize {
+        let used = self.even_at.map_or(Duration::ZERO, |at| at - now.min(at));
+        let left = (rate.period * rate.burst).saturating_sub(used);
+        let n_left = left.as_nanos() / rate.period.as_nanos().max(1);
+        usize::try_from(n_left).unwrap_or(usize::MAX)
+    }
+
+    /// Returns how long it has none left; nothing if it has some.
+    pub(crate) fn wait(&self, rate: Rate, now: Instant) -> Option<Duration> {
+        let used = self.even_at?.saturating_duration_since(now);
+        let spare = rate.period * rate.burst.saturating_sub(1);
+        Some(used.checked_sub(spare)?).filter(|wait| !wait.is_zero())
+    }
+
     /// Returns whether it gives its whole burst again.
     pub(crate) fn is_even(&self, now: Instant) -> bool {
         self.even_at.is_none_or(|at| at <= now)
@@ -175,6 +217,30 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_of_bytes_may_be_overdrawn_once_and_says_how_long_that_lasts() {
+        let rate = Rate::per_second((1_000, 100));
+        let start = Instant::now();
+        let mut bucket = Bucket::default();
+        assert_eq!(
+            (bucket.left(rate, start), bucket.wait(rate, start)),
+            (1_000, None)
+        );
+        bucket.charge(rate, 900, start);
+        assert_eq!(
+            (bucket.left(rate, start), bucket.wait(rate, start)),
+            (100, None)
+        );
+        bucket.charge(rate, 600, start);
+        assert_eq!(bucket.left(rate, start), 0);
+        let wait = bucket.wait(rate, start).expect("a debt");
+        assert_eq!(wait, Duration::from_millis(5_010));
+        assert_eq!(bucket.wait(rate, start + wait), None);
+        assert_eq!(bucket.left(rate, start + Duration::from_secs(6)), 100);
+        assert!(!bucket.is_even(start + Duration::from_secs(14)));
+        assert!(bucket.is_even(start + Duration::from_secs(15)));
+    }
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {

@@ -22,8 +22,9 @@ pub enum Pace {
 /// What a call has to be answered with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
-    /// Joined, with these others, or as many of them as a list may have.
-    Joined(BTreeSet<String>),
+    /// Joined, with these others, or as many of them as a list may have; with anybody if
+    /// they are not known.
+    Joined(Option<BTreeSet<String>>),
     /// A nonce for this address, asked for at this time.
     Challenge(String, Instant),
     /// Exactly this text.

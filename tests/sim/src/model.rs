@@ -10,6 +10,9 @@ use starpoint_wire::{Cut, Direction, StreamEnd, limits::DIAL_DEADLINE};
 
 use crate::names::{peer_of, respelled};
 
+/// Registered addresses with which the answers to joins are compared in full.
+const MAX_COMPARED: usize = 500;
+
 /// Name of a stream: dial id and direction.
 pub type StreamName = (String, Direction);
 
@@ -115,20 +118,24 @@ impl Model {
     }
 
     /// Returns what the answer to a join is drawn from: of each peer the newest
-    /// address, if somebody else has it.
-    pub fn others(&self, than: ConnId, is_modern: bool) -> BTreeSet<String> {
+    /// address, if somebody else has it. Nothing where that is too many to look at for
+    /// each join.
+    pub fn others(&self, than: ConnId, is_modern: bool) -> Option<BTreeSet<String>> {
+        if self.registered.len() > MAX_COMPARED {
+            return None;
+        }
         let mut newest = BTreeMap::new();
         for (address, conn) in self.registered.values() {
-            newest.insert(peer_of(address), (address, *conn));
+            let is_named = address.contains("/ipfs/");
+            let peer = if is_named { peer_of(address) } else { address };
+            newest.insert(peer, (address, *conn));
         }
-        newest
-            .into_values()
-            .filter(|(_, conn)| *conn != than)
-            .map(|(address, _)| match is_modern {
-                true => respelled(address),
-                false => address.clone(),
-            })
-            .collect()
+        let others = newest.into_values().filter(|(_, conn)| *conn != than);
+        let others = others.map(|(address, _)| match is_modern {
+            true => respelled(address),
+            false => address.clone(),
+        });
+        Some(others.collect())
     }
 
     /// Returns whom a dial means.

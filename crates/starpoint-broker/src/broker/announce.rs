@@ -23,12 +23,17 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    /// Tells others of a new address at once, as far as the budget goes (R-PEER-5);
-    /// the rest hear of it at their next interval.
-    pub(super) fn announce_now(&mut self, seq: Seq) {
+    /// Tells others of a new address at once, as far as the budgets go (R-PEER-5,
+    /// R-LIMIT-29); the rest hear of it at their next interval.
+    pub(super) fn announce_now(&mut self, seq: Seq, now: Instant) {
         if self.directory.n_legacy() == 0 {
             return;
         }
+        let Some(source) = self.directory.get(seq).map(|r| r.source) else {
+            return;
+        };
+        let budget = self.admission.announceable_bytes(source, now);
+        let mut n_bytes = 0;
         let mut told = 0;
         let mut cursor = if self.directory.len() <= quota::MAX_IMMEDIATE_NOTICES {
             Seq::default()
@@ -43,32 +48,35 @@ impl<R: CryptoRng> Broker<R> {
             .map(|(at, registration)| (at, registration.conn))
             .collect();
         for (at, conn) in recipients {
+            if n_bytes >= budget {
+                break;
+            }
             cursor = at;
-            if self.tell_news(conn, seq) {
+            if let Some(weight) = self.tell_news(conn, seq) {
+                n_bytes += weight;
                 told += 1;
             }
         }
+        self.admission.charge_announced(source, n_bytes, now);
         self.notice_cursor = cursor;
         self.counters.announcements += told;
     }
 
-    /// Tells one connection of the newest address unless it has heard of it.
-    fn tell_news(&mut self, conn: ConnId, seq: Seq) -> bool {
-        let Some(connection) = self.conns.get(&conn) else {
-            return false;
-        };
+    /// Tells one connection of the newest address unless it has heard of it; returns
+    /// the bytes of that.
+    fn tell_news(&mut self, conn: ConnId, seq: Seq) -> Option<usize> {
+        let connection = self.conns.get(&conn)?;
         let heard = connection.announcer.news;
-        let is_next = heard < seq && self.directory.news(heard).all(|(other, _)| other == seq);
-        if !is_next || !connection.outbox.is_writable() {
-            return false;
+        if heard >= seq || !connection.outbox.is_writable() {
+            return None;
         }
-        if !self.tell(conn, seq) {
-            return false;
-        }
-        if let Some(connection) = self.conns.get_mut(&conn) {
+        let n_bytes = self.tell(conn, seq)?;
+        // Others that it has not heard of come at its interval, and this one again.
+        let is_next = self.directory.news(heard).all(|(other, _)| other == seq);
+        if is_next && let Some(connection) = self.conns.get_mut(&conn) {
             connection.announcer.news = seq;
         }
-        true
+        Some(n_bytes)
     }
 
     /// Tells a connection of the others: first the new ones, then in turn the old
@@ -103,21 +111,36 @@ impl<R: CryptoRng> Broker<R> {
         let news_budget = budget - old.len().min(budget / 2);
         let fresh = self.others_after(conn, news, last, news_budget);
         old.truncate(budget - fresh.len());
-        let is_all_news = fresh.len() < news_budget;
-        let news = fresh
-            .last()
-            .copied()
-            .filter(|_| !is_all_news)
-            .unwrap_or(last);
+        let n_told = self.tell_all(conn, &fresh, news_budget);
+        let is_all_news = n_told == fresh.len() && n_told < news_budget;
+        let news = if is_all_news {
+            last
+        } else {
+            n_told.checked_sub(1).map_or(news, |at| fresh[at])
+        };
+        let n_told = self.tell_all(conn, &old, budget - n_told);
+        let refresh = n_told.checked_sub(1).map_or(refresh, |at| old[at]);
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.announcer.news = news;
-            connection.announcer.refresh = old.last().copied().unwrap_or(refresh);
+            connection.announcer.refresh = refresh;
         }
-        for seq in fresh.into_iter().chain(old) {
-            if self.tell(conn, seq) {
+    }
+
+    /// Tells a connection of these addresses, in bytes for so many of them; returns how
+    /// many that were.
+    fn tell_all(&mut self, conn: ConnId, seqs: &[Seq], budget: usize) -> usize {
+        let most_bytes = budget * quota::ANNOUNCEMENT_BYTES;
+        let mut n_bytes = 0;
+        for (n_told, seq) in seqs.iter().enumerate() {
+            if n_bytes >= most_bytes {
+                return n_told;
+            }
+            if let Some(weight) = self.tell(conn, *seq) {
+                n_bytes += weight;
                 self.counters.announcements += 1;
             }
         }
+        seqs.len()
     }
 
     /// Returns registrations of other connections, from after `from` up to `to`.
@@ -131,18 +154,17 @@ impl<R: CryptoRng> Broker<R> {
             .collect()
     }
 
-    fn tell(&mut self, conn: ConnId, seq: Seq) -> bool {
-        let Some(connection) = self.conns.get(&conn) else {
-            return false;
-        };
-        let Some(registration) = self.directory.get(seq) else {
-            return false;
-        };
+    /// Tells a connection of an address; returns the bytes of that.
+    fn tell(&mut self, conn: ConnId, seq: Seq) -> Option<usize> {
+        let connection = self.conns.get(&conn)?;
+        let registration = self.directory.get(seq)?;
         if registration.conn == conn || !registration.address.is_announceable() {
-            return false;
+            return None;
         }
         let address = registration.spelled(connection.spelling);
-        self.send(conn, Control::Emit(ServerEvent::Peer { address }));
-        true
+        let event = ServerEvent::Peer { address };
+        let n_bytes = event.weight();
+        self.send(conn, Control::Emit(event));
+        Some(n_bytes)
     }
 }

@@ -228,7 +228,7 @@ impl<R: CryptoRng> Broker<R> {
             }
             let seq = self.enlist(owner, address, Listing::Legacy, now);
             self.begin_announcing(conn, seq, now);
-            self.announce_now(seq);
+            self.announce_now(seq, now);
         }
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.spelling = spelling;

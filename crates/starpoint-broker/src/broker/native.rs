@@ -8,7 +8,7 @@ use starpoint_wire::{
     PeerAddress, Proof, Refusal,
     limits::NONCE_LIFETIME,
     native::{
-        FIRST_PAGE_PEERS, Hello, JoinCall, JoinTerms, Nonce32, Openness, StarCall, StarEvent,
+        FIRST_PAGE_PEERS, Hello, JoinCall, JoinTerms, Nonce32, Openness, Page, StarCall, StarEvent,
         StarReply,
     },
 };
@@ -220,13 +220,15 @@ impl<R: CryptoRng> Broker<R> {
             self.make_room(&address, now);
             let seq = self.enlist(owner, address, listing, now);
             if is_listed {
-                self.announce_now(seq);
+                self.announce_now(seq, now);
             }
         }
-        let pages = namespaces
+        let pages: Vec<_> = namespaces
             .iter()
             .map(|namespace| self.spaces.page(namespace, None, FIRST_PAGE_PEERS))
             .collect();
+        let n_bytes = pages.iter().map(Page::weight).sum();
+        self.charge_pages(owner, n_bytes, now);
         if let Some(native) = self.native_mut(conn) {
             native.stage = Stage::Joined(Joined {
                 peer,

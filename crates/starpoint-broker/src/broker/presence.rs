@@ -1,6 +1,6 @@
 //! Who hears of whom in the native profile: changes, and nothing else.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p_identity::PeerId;
 use rand_core::CryptoRng;
@@ -12,8 +12,9 @@ use starpoint_wire::{
 use super::Broker;
 use crate::{
     deadline::Deadline,
+    directory::Owner,
     id::{AckId, ConnId},
-    quota::{self, DIAL_RATE},
+    quota::{self, DIAL_RATE, Rate},
 };
 
 impl<R: CryptoRng> Broker<R> {
@@ -54,8 +55,36 @@ impl<R: CryptoRng> Broker<R> {
         if !is_reader {
             return self.refuse_star(conn, ack, Refusal::NotAuthorized);
         }
+        let owner = Owner {
+            conn,
+            source: connection.source,
+        };
+        if let Some(wait) = self.pages_wait(owner, now) {
+            let refusal = Refusal::TooManyRequests;
+            *self.counters.refusals.entry(refusal).or_default() += 1;
+            let retry = Some(wait.max(Duration::from_secs(1)));
+            return self.reply_star(conn, ack, StarReply::Refused { refusal, retry });
+        }
         let page = self.spaces.page(namespace, after, PAGE_PEERS);
+        self.charge_pages(owner, page.weight(), now);
         self.reply_star(conn, ack, StarReply::Page(page));
+    }
+
+    /// Returns how long a connection or its source may read no pages (R-LIMIT-28).
+    fn pages_wait(&self, owner: Owner, now: Instant) -> Option<Duration> {
+        let connection = self.conns.get(&owner.conn)?;
+        let pages = connection.native.as_ref()?.pages;
+        let own = pages.wait(Rate::per_second(quota::PAGE_BYTES), now);
+        own.max(self.admission.pages_wait(owner.source, now))
+    }
+
+    pub(super) fn charge_pages(&mut self, owner: Owner, n_bytes: usize, now: Instant) {
+        self.admission.charge_pages(owner.source, n_bytes, now);
+        let connection = self.conns.get_mut(&owner.conn);
+        if let Some(native) = connection.and_then(|c| c.native.as_mut()) {
+            let rate = Rate::per_second(quota::PAGE_BYTES);
+            native.pages.charge(rate, n_bytes, now);
+        }
     }
 
     /// Tells the readers of a namespace what has changed. Who does not take it is

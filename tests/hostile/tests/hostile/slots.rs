@@ -1,6 +1,6 @@
 //! Clients that take every place that a star has for peers.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Instant};
 
 use serde_json::Value;
 use starpoint_hostile_tests::{
@@ -111,6 +111,42 @@ async fn eight_connections_do_not_fill_what_a_newcomer_is_told() {
         assert!(listed.len() > 100, "{}", listed.len());
         client.disconnect().await;
     }
+    for client in evil {
+        client.disconnect().await;
+    }
+    assert_still_serves(&mut star).await;
+    star.stop().await;
+}
+
+#[tokio::test]
+async fn joins_with_long_addresses_cost_others_little() {
+    let mut star = Star::with_args(["--no-challenge", "--announce-interval=1h"]);
+    let mut readers = Vec::new();
+    for _ in 0..60 {
+        readers.push(Peer::join_from(&star, TWO).await);
+    }
+    let before = metric(&star, "starpoint_announcements_total").await;
+    let started = Instant::now();
+    let mut evil = Vec::new();
+    for number in 0..100 {
+        let mut client = Client::connect(star.port(), Engine::V4).await;
+        let name = format!("{number:03}.").repeat(230);
+        let address = format!("/dns4/{name}/tcp/443/wss/p2p-websocket-star");
+        assert_joined(&client.call("ss-join", [address.as_str(), ""]).await);
+        evil.push(client);
+    }
+    // An announcement has almost a KiB.
+    let most = 140 + 35 * (started.elapsed().as_secs() + 1) + 100;
+    let n_told = metric(&star, "starpoint_announcements_total").await - before;
+    assert!((100..=most).contains(&n_told), "{n_told} of {most}");
+    let mut newcomer = Peer::join_from(&star, THREE).await;
+    let reader = &mut readers[0];
+    let told = reader.client.expect("news of a peer", |packet| {
+        let text = format!("{packet:?}");
+        text.contains("ws-peer") && text.contains(&newcomer.address)
+    });
+    told.await;
+    assert_talk(reader, &mut newcomer, "past long names").await;
     for client in evil {
         client.disconnect().await;
     }

@@ -114,7 +114,8 @@ fn r_peer_3_a_connection_gets_its_share_of_the_budget_in_turn() {
     let mut star = Star::open();
     let count = 300;
     let conns = crowd(&mut star, count);
-    star.advance(INTERVAL);
+    // Until nobody is new to anybody.
+    star.advance(10 * INTERVAL);
     let share = quota::ANNOUNCE_BUDGET / count;
     let rounds = (count - 1).div_ceil(share);
     let mut heard = BTreeMap::<ConnId, BTreeSet<String>>::new();
@@ -263,6 +264,103 @@ fn r_peer_5_a_join_is_told_to_some_at_once_and_to_the_rest_at_their_interval() {
     let (_, commands) = star.ask(second, join(&address(2), ""));
     let next = at_once(&commands, &address(2));
     assert!(!next.is_subset(&first), "others are first this time");
+}
+
+/// An address as long as one may be.
+fn long(host: usize) -> String {
+    let name = format!("{host:04}").repeat(230);
+    format!("/dns4/{name}/tcp/443/wss/p2p-websocket-star")
+}
+
+/// Bytes of the announcements to everybody but one.
+fn announced_bytes(commands: &[Command], but: ConnId) -> usize {
+    let events = commands.iter().filter_map(|command| {
+        let Command::Emit { conn, event } = command else {
+            return None;
+        };
+        (*conn != but).then(|| event.weight())
+    });
+    events.sum()
+}
+
+#[test]
+fn r_limit_29_joins_of_one_source_cost_others_so_many_bytes_at_once() {
+    let mut star = Star::open();
+    let readers = crowd(&mut star, 250);
+    star.advance(10 * INTERVAL);
+    let (burst, per_second) = quota::ANNOUNCED_BYTES_OF_SOURCE;
+    let mut n_bytes = 0;
+    let join_all = |star: &mut Star, n_bytes: &mut usize, hosts: std::ops::Range<usize>| {
+        for host in hosts {
+            let evil = star.conn_from(66);
+            let (_, commands) = star.ask(evil, join(&long(host), ""));
+            *n_bytes += announced_bytes(&commands, evil);
+        }
+    };
+    join_all(&mut star, &mut n_bytes, 0..16);
+    let one = ServerEvent::Peer { address: long(0) }.weight();
+    let most = burst as usize;
+    assert!((most..most + one).contains(&n_bytes), "{n_bytes} of {most}");
+    let honest = star.conn();
+    let (_, commands) = star.ask(honest, join(&address(1), ""));
+    for reader in &readers {
+        let heard = announced_to(&commands, *reader);
+        assert_eq!(heard, [address(1)], "others are told of as ever");
+    }
+    star.broker.handle_timeout(star.now);
+    star.now += 2 * SECOND;
+    n_bytes = 0;
+    join_all(&mut star, &mut n_bytes, 16..32);
+    let most = 2 * per_second as usize;
+    assert!(
+        (most - one..most + one).contains(&n_bytes),
+        "{n_bytes} of {most}"
+    );
+}
+
+#[test]
+fn r_limit_29_what_is_over_the_budget_is_told_later_unless_it_has_left() {
+    let mut star = Star::open();
+    let readers = crowd(&mut star, 250);
+    star.advance(10 * INTERVAL);
+    let mut evil = Vec::new();
+    let mut told = Vec::new();
+    for host in 0..8 {
+        let conn = star.conn_from(66);
+        told.extend(star.ask(conn, join(&long(host), "")).1);
+        evil.push(conn);
+    }
+    let n_told = |told: &[Command], host: usize| {
+        let readers = readers.iter().copied();
+        let has_heard = |conn| announced_to(told, conn).contains(&long(host));
+        readers.filter(|conn| has_heard(*conn)).count()
+    };
+    assert_eq!(n_told(&told, 7), 0, "nothing was left for it");
+    star.disconnect(evil[7]);
+    told.extend(star.advance(INTERVAL));
+    let n_told: Vec<_> = (0..8).map(|host| n_told(&told, host)).collect();
+    assert_eq!(n_told, [250, 250, 250, 250, 250, 250, 250, 0]);
+}
+
+#[test]
+fn r_peer_3_long_addresses_are_told_more_slowly() {
+    let mut star = Star::open();
+    for host in 0..200 {
+        let conn = star.conn();
+        star.ask(conn, join(&long(host), ""));
+    }
+    let reader = star.joined(1);
+    star.advance(INTERVAL);
+    let mut heard = BTreeSet::new();
+    for _ in 0..20 {
+        let told = star.advance(INTERVAL);
+        let now = announced_to(&told, reader);
+        let n_bytes: usize = now.iter().map(String::len).sum();
+        let most = quota::ANNOUNCE_BUDGET / 200 * quota::ANNOUNCEMENT_BYTES;
+        assert!(n_bytes <= most + 1024, "{n_bytes} of {most}");
+        heard.extend(now);
+    }
+    assert_eq!(heard.len(), 200);
 }
 
 #[test]

@@ -112,3 +112,59 @@ fn r_limit_26_failed_signatures_are_attempts_and_reconnecting_gives_no_more() {
     assert_eq!(star.broker.last_proof, n_before, "nothing to verify");
     assert_eq!(attempt(&mut star, 1), Refusal::SignatureInvalid);
 }
+
+/// Asks for a page; returns its bytes, or when to ask again.
+fn read_page(star: &mut Star, conn: ConnId, after: Option<PeerId>) -> Result<Page, Duration> {
+    let namespace = Namespace::default();
+    match star.star_reply(conn, StarCall::Peers { namespace, after }) {
+        StarReply::Page(page) => Ok(page),
+        StarReply::Refused { refusal, retry } => {
+            assert_eq!(refusal, Refusal::TooManyRequests);
+            Err(retry.expect("a hint"))
+        }
+        other @ (StarReply::Joined { .. } | StarReply::Dialed { .. } | StarReply::Done) => {
+            panic!("no page: {other:?}")
+        }
+    }
+}
+
+/// Reads pages until it is told to wait; returns their bytes and for how long.
+fn read_pages(star: &mut Star, conn: ConnId) -> (usize, Duration) {
+    let mut n_bytes = 0;
+    for _ in 0..100_000 {
+        match read_page(star, conn, None) {
+            Ok(page) => n_bytes += page.weight(),
+            Err(wait) => return (n_bytes, wait),
+        }
+    }
+    panic!("never told to wait: {n_bytes}")
+}
+
+#[test]
+fn r_limit_28_pages_are_weighed_by_connection_and_by_source() {
+    let mut star = star(10_000, 1_000);
+    for peer in 30..=255 {
+        star.native(peer);
+    }
+    let conns: Vec<_> = (1..20).map(|peer| star.native_from(66, peer)).collect();
+    let honest = star.native(20);
+    let (burst, _) = quota::PAGE_BYTES;
+    let (n_bytes, wait) = read_pages(&mut star, conns[0]);
+    let most = burst as usize + 64 * 1024;
+    assert!((burst as usize..most).contains(&n_bytes), "{n_bytes}");
+    star.now += wait;
+    assert!(
+        read_page(&mut star, conns[0], None).is_ok(),
+        "the hint is true"
+    );
+
+    let mut n_bytes = n_bytes;
+    for conn in &conns[1..] {
+        let (more, _) = read_pages(&mut star, *conn);
+        n_bytes += more;
+    }
+    let (of_source, _) = quota::PAGE_BYTES_OF_SOURCE;
+    assert!(n_bytes < of_source as usize + 1024 * 1024, "{n_bytes}");
+    assert!(read_page(&mut star, conns[18], None).is_err());
+    assert!(read_page(&mut star, honest, None).is_ok(), "others may");
+}
