@@ -13,8 +13,8 @@ impl Exit {
     pub(crate) const INTERNAL: Self = Self(1);
     /// A flag or `STARPOINT_*` variable cannot be understood. Nothing was started.
     pub(crate) const USAGE: Self = Self(2);
-    /// The configuration file cannot be read or understood, or settings
-    /// contradict each other. Nothing was started.
+    /// The configuration file or the file of known stars cannot be read or understood,
+    /// or settings contradict each other. Nothing was started.
     pub(crate) const CONFIG: Self = Self(3);
     /// An address cannot be listened on, most often because it is in use.
     pub(crate) const LISTEN: Self = Self(4);

@@ -13,7 +13,7 @@ use websocket_star::Refusal;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KnownStarsError {
-    /// The file cannot be read, is no regular file, or is too large: it pins no star.
+    /// The file cannot be read, is no regular file, or is too large.
     #[error("cannot read the known stars in `{}`", path.display())]
     Read {
         /// Where it is.
@@ -29,7 +29,7 @@ pub enum KnownStarsError {
         /// Why.
         source: io::Error,
     },
-    /// A line is no host, port and id: it pins no star.
+    /// A line is no host, port and id.
     #[error("no star in line {line} of `{}`", path.display())]
     Line {
         /// Where it is.

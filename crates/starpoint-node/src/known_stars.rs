@@ -26,8 +26,10 @@ const MAX_UNWRITTEN: usize = 4096;
 /// removed is forgotten. A new star is written at the end; the file is replaced as a
 /// whole, with what others have written to it up to then.
 ///
-/// Without a usable file the pins are kept for the life of the value, and a line
-/// that cannot be read pins nothing. Each problem is reported once.
+/// Without a usable file new pins are kept for the life of the value. A file that has
+/// become unreadable, or has a line that is no star, takes no pin away that was read
+/// before. Each problem is reported once; [`check`](Self::check) finds those that are
+/// there from the start.
 pub struct KnownStars {
     path: PathBuf,
     report: Report,
@@ -69,6 +71,26 @@ impl KnownStars {
         &self.path
     }
 
+    /// Reads the file and looks for problems. A program that trusts what the file says
+    /// does not start with one: a star could pass for another whose line is damaged.
+    ///
+    /// # Errors
+    ///
+    /// [`KnownStarsError::Read`] and [`KnownStarsError::Line`]. A file that is not there
+    /// has no stars and is no error.
+    pub fn check(&self) -> Result<(), KnownStarsError> {
+        let text = self.read()?;
+        match entries(&text).find(|(_, entry)| entry.is_none()) {
+            Some((line, _)) => Err(self.damaged(line)),
+            None => Ok(()),
+        }
+    }
+
+    fn damaged(&self, line: usize) -> KnownStarsError {
+        let path = self.path.clone();
+        KnownStarsError::Line { path, line }
+    }
+
     /// Reads the file if it has changed.
     fn refresh(&self, state: &mut State) {
         let stamp = stamp(&self.path);
@@ -76,7 +98,6 @@ impl KnownStars {
             return;
         }
         state.stamp = stamp;
-        state.written.clear();
         match self.read() {
             Ok(text) => self.parse(&text, state),
             Err(error) => self.tell(state, &error),
@@ -100,20 +121,20 @@ impl KnownStars {
     }
 
     fn parse(&self, text: &str, state: &mut State) {
-        for (line, number) in text.lines().zip(1..) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
+        let before = std::mem::take(&mut state.written);
+        let mut is_damaged = false;
+        for (line, entry) in entries(text) {
+            if let Some((host, star)) = entry {
+                state.written.entry(host).or_insert((star, line));
+            } else {
+                is_damaged = true;
+                self.tell(state, &self.damaged(line));
             }
-            match parse_line(line) {
-                Some((host, star)) => {
-                    state.written.entry(host).or_insert((star, number));
-                }
-                None => {
-                    let path = self.path.clone();
-                    let line = number;
-                    self.tell(state, &KnownStarsError::Line { path, line });
-                }
+        }
+        if is_damaged {
+            // Which of them the damaged line was, nobody knows.
+            for (host, pin) in before {
+                state.written.entry(host).or_insert(pin);
             }
         }
     }
@@ -156,6 +177,14 @@ impl KnownStars {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the lines that are no comments: their numbers, and the stars in them.
+fn entries(text: &str) -> impl Iterator<Item = (usize, Option<(StarHost, PeerId)>)> {
+    (1..)
+        .zip(text.lines().map(str::trim))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| (number, parse_line(line)))
 }
 
 fn parse_line(line: &str) -> Option<(StarHost, PeerId)> {
@@ -286,6 +315,31 @@ mod tests {
         stars.remember(&host("a:1"), id());
         assert!(stars.pinned(&host("a:1")).is_some());
         rig.write("# nothing here\n");
+        assert_eq!(stars.pinned(&host("a:1")), None);
+    }
+
+    #[test]
+    fn damage_takes_no_pin_away() {
+        let rig = Rig::new();
+        let star = id();
+        rig.write(&format!("a:1 {star}\nb:1 {star}\n"));
+        let stars = rig.open();
+        assert!(stars.check().is_ok());
+        assert_eq!(stars.pinned(&host("a:1")).unwrap().star, star);
+        rig.write(&format!("a:1 nonsense\nb:1 {star}\n"));
+        assert!(matches!(
+            stars.check(),
+            Err(KnownStarsError::Line { line: 1, .. })
+        ));
+        assert_eq!(stars.pinned(&host("a:1")).unwrap().star, star);
+        fs::remove_file(rig.path()).unwrap();
+        fs::create_dir(rig.path()).unwrap();
+        assert!(matches!(stars.check(), Err(KnownStarsError::Read { .. })));
+        for name in ["a:1", "b:1"] {
+            assert_eq!(stars.pinned(&host(name)).unwrap().star, star);
+        }
+        fs::remove_dir(rig.path()).unwrap();
+        assert!(stars.check().is_ok());
         assert_eq!(stars.pinned(&host("a:1")), None);
     }
 

@@ -205,12 +205,16 @@ impl Marker {
     /// whether the client may have one more.
     pub(crate) fn attribute(&self, source: SourceId, share: Share) -> bool {
         let mut state = self.connections.lock();
-        let is_room = state.table.attribute(self.key, source, share);
-        drop(state);
-        if !is_room {
-            self.connections.note(Reason::SourceFull);
+        let attributed = state.table.attribute(self.key, source, share);
+        if let Ok(Some(key)) = attributed {
+            state.tell_to_go(key);
+            self.connections.shed.fetch_add(1, Ordering::Relaxed);
         }
-        is_room
+        drop(state);
+        if let Err(reason) = attributed {
+            self.connections.note(reason);
+        }
+        attributed.is_ok()
     }
 
     /// Notes that a request is under way.

@@ -137,10 +137,17 @@ pub enum TargetError {
     /// A name has letters that it may not have, or too many.
     #[error("name of a target has 1 to 32 of a-z, 0-9, `.`, `_` and `-`")]
     Name,
-    /// An address of the local network, or a link-local one, is offered only under
-    /// a name, so that nobody offers it by mistake.
+    /// An address of the local network is offered only under a name, so that nobody
+    /// offers it by mistake.
     #[error("address of the local network has to be named, as in nas=192.168.1.5:80")]
     LanUnnamed,
+    /// The same for a link-local address: most often it is that of a service that has
+    /// the credentials of the machine.
+    #[error(
+        "link-local address, where clouds give out the credentials of a machine: offered under a \
+         name only"
+    )]
+    LinkLocalUnnamed,
     /// The address is neither of this machine nor of the local network.
     #[error("only this machine and the local network can be offered")]
     Elsewhere,
@@ -159,6 +166,12 @@ impl Target {
     /// Returns its name: as given, or its port.
     pub fn name(&self) -> &TargetName {
         &self.name
+    }
+
+    /// Returns whether it is a link-local address: its clients reach what clouds give
+    /// to their machines alone.
+    pub fn is_link_local(&self) -> bool {
+        self.reach == Class::LinkLocal
     }
 
     /// Lets a name stand for addresses of the local network, too, link-local ones
@@ -230,8 +243,9 @@ impl FromStr for Target {
             Place::Here | Place::Name(_) => Class::Loopback,
             Place::Ip(address) => match Class::of(*address) {
                 Class::Elsewhere => return Err(TargetError::Elsewhere),
-                Class::Lan | Class::LinkLocal if name.is_none() => {
-                    return Err(TargetError::LanUnnamed);
+                Class::Lan if name.is_none() => return Err(TargetError::LanUnnamed),
+                Class::LinkLocal if name.is_none() => {
+                    return Err(TargetError::LinkLocalUnnamed);
                 }
                 class @ (Class::Loopback | Class::Lan | Class::LinkLocal) => class,
             },

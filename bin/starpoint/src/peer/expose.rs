@@ -22,7 +22,7 @@ use super::{
     prompt::Prompt,
     report::{Reporter, one_line},
     setup,
-    stars::FirstAttempts,
+    stars::{FirstAttempts, warn},
     status::{Path, Status, counted},
     tunnel::{MAX_SOCKETS, MAX_STREAMS, TunnelReport, reporter},
 };
@@ -164,7 +164,15 @@ impl RawArgs {
                 target
             })
         });
-        Offer::new(targets.collect::<Result<Vec<_>, _>>()?)
+        let targets = targets.collect::<Result<Vec<_>, _>>()?;
+        for target in targets.iter().filter(|target| target.is_link_local()) {
+            warn(&format!(
+                "`{}` is a link-local address: clouds give out the credentials of this machine at \
+                 some of them",
+                target.name()
+            ));
+        }
+        Offer::new(targets)
     }
 
     fn host_config(&self) -> Result<Config, Failure> {

@@ -85,6 +85,9 @@ const PEER_AWAY: &str =
 
 const STAR_AWAY: &str = "check the address of the star, and that it runs";
 
+const STAR_FULL: &str =
+    "the star has no room for more connections, or for more of this network; try again later";
+
 const STAR_UNTRUSTED: &str =
     "trust the authority of a private star with --ca; a public one needs a valid certificate";
 
@@ -114,6 +117,9 @@ fn fixed_advice(error: &websocket_star::Error) -> (Exit, &'static str) {
         Error::StarUnreachable(OpenError::Connect(ConnectError::Certificate(_))) => {
             (Exit::NO_STAR, STAR_UNTRUSTED)
         }
+        Error::StarUnreachable(OpenError::Connect(ConnectError::Rejected { status: 503 })) => {
+            (Exit::NO_STAR, STAR_FULL)
+        }
         Error::StarUnreachable(_) | Error::StarLost(_) | Error::Deadline(Stage::Join) => {
             (Exit::NO_STAR, STAR_AWAY)
         }
@@ -139,7 +145,7 @@ fn fixed_advice(error: &websocket_star::Error) -> (Exit, &'static str) {
         ),
         Error::JoinRefused(_) | Error::JoinRefusedOther(_) | Error::Key => (
             Exit::NO_STAR,
-            "the star does not let this peer in; try again later, or with another key",
+            "the star does not let this peer in; try again later",
         ),
         Error::TakenOver => (Exit::NO_STAR, "give each process its own key with --key"),
         Error::PeerNotFound | Error::Refused(Refusal::PeerNotFound | Refusal::PeerGone) => {

@@ -79,6 +79,14 @@ pub(super) fn star_config(trust: &TrustArgs) -> Result<StarConfig, Failure> {
     let connector = NativeConnector::with_roots(&roots).map_err(ca_failure)?;
     let mut config = StarConfig::with_io(Arc::new(connector), Arc::new(TokioTimers));
     if let Some(stars) = known_stars(trust) {
+        stars.check().map_err(|error| {
+            Failure::new(
+                Exit::CONFIG,
+                error,
+                "without it, any star could pass for a known one: mend or remove it, or name \
+                 another file with --known-stars",
+            )
+        })?;
         config.pins = Arc::new(stars);
     }
     if trust.allow_no_challenge {

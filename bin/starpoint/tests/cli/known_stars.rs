@@ -90,28 +90,14 @@ fn r_trans_31_another_star_in_the_place_of_a_known_one_is_an_error_that_names_th
 }
 
 #[test]
-fn without_a_usable_file_a_star_is_used_and_a_warning_says_so() {
+fn a_file_that_cannot_be_written_is_a_warning() {
     let folder = Folder::new();
     let star = star(&folder, "star.key", None);
-    let a_file = folder.write("file", "text");
-    let pipe = folder.join("pipe");
-    let made = Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.expect("the system has mkfifo").success());
-    let garbage = folder.write("garbage", "\u{0}\u{1}\n127.0.0.1:1 nobody\n");
-    for (known, warning) in [
-        (a_file.join("known_stars"), "cannot read the known stars"),
-        (
-            "/proc/self/known_stars".into(),
-            "cannot write the known stars",
-        ),
-        (pipe, "cannot read the known stars"),
-        (garbage, "no star in line 1 of"),
-    ] {
-        let ended = run(&mut look(star.port(), &known));
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let begin = format!("warning: {warning}");
-        assert!(ended.stderr.starts_with(&begin), "{ended:?}");
-    }
+    let known = Path::new("/proc/self/known_stars");
+    let ended = run(&mut look(star.port(), known));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let begin = "warning: cannot write the known stars";
+    assert!(ended.stderr.starts_with(begin), "{ended:?}");
     star.stop_blocking();
 }
 
@@ -134,5 +120,34 @@ fn r_native_14_a_host_that_the_operator_has_not_named_has_its_hint() {
     let (error, hint) = ended.expect_failure(WRONG_STAR);
     assert!(error.ends_with(" it says"), "{error}");
     assert!(hint.contains("--host"), "{hint}");
+    star.stop_blocking();
+}
+
+#[test]
+fn r_trans_31_a_file_that_cannot_say_which_star_is_known_is_an_error() {
+    const CONFIG: i32 = 3;
+    let folder = Folder::new();
+    let star = star(&folder, "star.key", None);
+    let damaged = folder.write("damaged", &format!("127.0.0.1:{} garbage\n", star.port()));
+    let no_text = folder.write("no_text", "\u{0}\u{1}\n127.0.0.1:1 nobody\n");
+    let folded = folder.join("folder");
+    fs::create_dir(&folded).unwrap();
+    let pipe = folder.join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("the system has mkfifo").success());
+    for (known, cause) in [
+        (&damaged, "no star in line 1"),
+        (&no_text, "no star in line 1"),
+        (&folded, "cannot read"),
+        (&pipe, "cannot read"),
+        (&damaged.join("below"), "cannot read"),
+    ] {
+        let ended = run(&mut look(star.port(), known));
+        let (error, hint) = ended.expect_failure(CONFIG);
+        assert!(error.contains(cause), "{error}");
+        assert!(hint.contains("--known-stars"), "{hint}");
+    }
+    let text = fs::read_to_string(&damaged).unwrap();
+    assert!(text.ends_with("garbage\n"), "nothing is trusted: {text}");
     star.stop_blocking();
 }

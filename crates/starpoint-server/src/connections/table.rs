@@ -153,26 +153,35 @@ impl Table {
         }
     }
 
-    /// Counts a connection of a proxy for the client that the proxy speaks for now.
-    /// Returns whether the client may have one more.
-    pub(crate) fn attribute(&mut self, key: Key, source: SourceId, share: Share) -> bool {
+    /// Counts a connection of a proxy for the client that the proxy speaks for now, in
+    /// place of another one of the client that has no request, if need be. Returns
+    /// that one, which has to go.
+    pub(crate) fn attribute(
+        &mut self,
+        key: Key,
+        source: SourceId,
+        share: Share,
+    ) -> Result<Option<Key>, Reason> {
         let Some(entry) = self.entries.get(&key) else {
-            return false;
+            return Err(Reason::SourceFull);
         };
         let (before, stage) = (entry.source, entry.stage);
         match stage {
             Stage::Idle | Stage::Busy | Stage::Upgraded if before != source => {}
             Stage::Idle | Stage::Busy | Stage::Upgraded | Stage::Reserve | Stage::Closing => {
-                return true;
+                return Ok(None);
             }
         }
+        let mut shed = None;
         if share == Share::Bounded && self.open.n_of(source) >= self.bounds.per_source {
-            return false;
+            let oldest = self.idle.oldest_of(source).ok_or(Reason::SourceFull)?;
+            self.set_stage(oldest, Stage::Closing);
+            shed = Some(oldest);
         }
         self.leave(key, before, stage);
         self.enter(key, source, stage);
         self.entries.insert(key, Entry { source, stage });
-        true
+        Ok(shed)
     }
 
     /// Forgets a connection that has ended.
@@ -413,12 +422,18 @@ mod tests {
             assert_eq!(admission.refused, None);
             keys.push(admission.key);
         }
-        assert!(table.attribute(keys[0], ONE, Share::Bounded));
-        assert!(table.attribute(keys[0], ONE, Share::Bounded));
-        assert!(!table.attribute(keys[1], ONE, Share::Bounded));
-        assert!(table.attribute(keys[1], OTHER, Share::Bounded));
-        assert_eq!(admit(&mut table, ONE).shed, Some(keys[0]));
-        assert_eq!(table.n_sources(), 3);
+        assert_eq!(table.attribute(keys[0], ONE, Share::Bounded), Ok(None));
+        assert_eq!(table.attribute(keys[0], ONE, Share::Bounded), Ok(None));
+        table.advance(keys[0], Stage::Busy);
+        let refused = table.attribute(keys[1], ONE, Share::Bounded);
+        assert_eq!(refused, Err(Reason::SourceFull));
+        assert_eq!(table.attribute(keys[1], OTHER, Share::Bounded), Ok(None));
+        // One without a request makes room, as for a connection without a proxy.
+        table.advance(keys[0], Stage::Idle);
+        let shed = table.attribute(keys[2], ONE, Share::Bounded);
+        assert_eq!(shed, Ok(Some(keys[0])));
+        assert_eq!(admit(&mut table, ONE).shed, Some(keys[2]));
+        assert_eq!(table.n_sources(), 2);
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn r_tunnel_17_a_link_local_address_is_reached_only_if_it_is_offered_itself() {
         let socket = SocketAddr::new(ip, 80);
         // Not by mistake, and not as a part of the local network.
         let unnamed = socket.to_string().parse::<Target>();
-        assert_eq!(unnamed, Err(TargetError::LanUnnamed), "{address}");
+        assert_eq!(unnamed, Err(TargetError::LinkLocalUnnamed), "{address}");
         for name in ["meta.example", "localhost.", "x"] {
             let named = target(&format!("db={name}:80"));
             assert!(addresses(&named, &[address]).is_empty(), "{address}");
