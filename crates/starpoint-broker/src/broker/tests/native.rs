@@ -1,6 +1,7 @@
 //! The native profile: joins, presence, grace, and legacy peers beside it.
 
 mod pipes;
+mod private;
 mod quotas;
 mod slots;
 
