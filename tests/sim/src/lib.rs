@@ -9,7 +9,8 @@
 //! Reading order: [`client`] is one connection with its transport, [`model`] what
 //! should be, [`world`] the driver and its checks, `acts` what clients do.
 //! [`native`] is the same in small for the native profile: who is here, and what
-//! its members make of what they are told.
+//! its members make of what they are told. [`siege`] has no model: its honest peers may
+//! not be refused anything.
 
 #![deny(missing_docs)]
 
@@ -18,6 +19,7 @@ pub mod client;
 pub mod model;
 pub mod names;
 pub mod native;
+pub mod siege;
 pub mod world;
 
 pub use world::{Plan, World};

@@ -52,6 +52,24 @@ impl Identity {
     ///
     /// Never: Ed25519 always signs.
     pub fn native_join(&self, hello: &Hello, namespaces: Vec<Namespace>) -> JoinCall {
+        self.signed_join(hello, namespaces, Some(self.address(4000)))
+    }
+
+    /// Returns its join as a visitor.
+    ///
+    /// # Panics
+    ///
+    /// Never: Ed25519 always signs.
+    pub fn visit(&self, hello: &Hello) -> JoinCall {
+        self.signed_join(hello, Vec::new(), None)
+    }
+
+    fn signed_join(
+        &self,
+        hello: &Hello,
+        namespaces: Vec<Namespace>,
+        address: Option<String>,
+    ) -> JoinCall {
         let terms = JoinTerms {
             star: hello.star,
             challenge: hello.challenge,
@@ -61,7 +79,7 @@ impl Identity {
             key: Vec::new(),
             signature: Vec::new(),
             host: StarHost::new("10.0.0.1", 4000).expect("a host"),
-            address: Some(self.address(4000)),
+            address,
             namespaces,
             record: None,
         };
