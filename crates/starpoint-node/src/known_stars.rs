@@ -243,6 +243,7 @@ impl fmt::Debug for KnownStars {
 #[cfg(test)]
 mod tests {
     use libp2p::identity::Keypair;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -389,6 +390,42 @@ mod tests {
             assert_eq!((pin.star, pin.written_at), (star, None));
             let problems = rig.problems();
             assert!((1..=2).contains(&problems.len()), "{problems:?}");
+        }
+    }
+
+    proptest! {
+        /// A line has one reading, and what is written is read.
+        #[test]
+        fn any_line_is_read_or_refused_and_reads_back(
+            host in "\\PC{0,24}|[a-zA-Z0-9.:\\[\\]-]{0,24}|[a-z]{1,9}:[0-9]{1,5}",
+            blank in "[ \t\u{a0}]{0,3}",
+            rest in "\\PC{0,60}|[1-9A-HJ-NP-Za-km-z]{40,60}",
+            seed: [u8; 32],
+        ) {
+            let keypair = Keypair::ed25519_from_bytes(seed).unwrap();
+            let star = keypair.public().to_peer_id();
+            for id in [rest, star.to_string()] {
+                let line = format!("{host}{blank}{id}");
+                let Some((host, star)) = parse_line(line.trim()) else {
+                    continue;
+                };
+                let written = format!("{host} {star}");
+                prop_assert_eq!(parse_line(&written), Some((host, star)));
+            }
+        }
+
+        /// Any bytes in the file leave the stars usable, and are reported in few words.
+        #[test]
+        fn any_file_is_read_or_reported(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let rig = Rig::new();
+            rig.write("");
+            fs::write(rig.path(), &bytes).unwrap();
+            let stars = rig.open();
+            prop_assert_eq!(stars.pinned(&host("a:1")), None);
+            let star = id();
+            stars.remember(&host("a:1"), star);
+            prop_assert_eq!(stars.pinned(&host("a:1")).map(|pin| pin.star), Some(star));
+            prop_assert!(rig.problems().len() <= 16);
         }
     }
 }

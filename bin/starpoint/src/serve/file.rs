@@ -141,6 +141,8 @@ fn in_one_line(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
     use super::*;
 
     fn flaw(text: &str) -> Flaw {
@@ -263,5 +265,82 @@ mod tests {
         let found = flaw("log = \"info\"\nlisten = [\n");
         assert!(found.line.is_some_and(|line| line >= 2), "{found:?}");
         assert!(!found.message.contains('\n'));
+    }
+
+    /// Lines that a file may have, so that most of a random file is read.
+    const LINES: [&str; 22] = [
+        "listen = [\"127.0.0.1:1\", \"[::1]:2\"]",
+        "tls-cert = \"cert.pem\"",
+        "trusted-proxy = [\"192.0.2.1\", \"::ffff:10.0.0.0/104\"]",
+        "proxy-protocol = true",
+        "host = [\"star.example\", \"[::1]:9090\"]",
+        "key = 'star.key'",
+        "no-challenge = true",
+        "announce-interval = \"3s 20ms\"",
+        "grace = \"1m\"",
+        "max-peers = 7",
+        "max-peers-per-ip = 5",
+        "max-message = \"1 MiB\"",
+        "max-buffered = \"2MiB\"",
+        "pipe-rate = \"1MiB\"",
+        "log = \"debug,starpoint=trace\"",
+        "log-format = \"json\"",
+        "config = \"x\"",
+        "[table]",
+        "max-peers = { a = 1 }",
+        "log = \"\"\"",
+        "# comment",
+        "",
+    ];
+
+    /// Checks what holds for the text of any file; returns whether it was read.
+    fn check(text: &str) -> bool {
+        match parse(text) {
+            Ok(chosen) => {
+                let written = toml::to_string(&chosen).expect("settings are TOML");
+                let again = parse(&written).expect("what is written is read");
+                assert_eq!(toml::to_string(&again).as_ref(), Ok(&written));
+                true
+            }
+            Err(flaw) => {
+                let n_lines = text.split('\n').count();
+                let line = flaw.line.unwrap_or(0);
+                assert!((1..=n_lines).contains(&line), "{flaw:?} of {n_lines}");
+                assert!(!flaw.message.is_empty() && !flaw.hint.is_empty());
+                assert!(!flaw.message.contains('\n'), "{flaw:?}");
+                false
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_read_or_its_line_is_named(
+            lines in vec(
+                prop_oneof![
+                    8 => select(&LINES[..]).prop_map(str::to_owned),
+                    1 => "\\PC{0,20}",
+                    1 => "[a-z-]{1,12} = [\\[\"0-9a-z:., ]{0,20}",
+                    1 => "(max-message|max-buffered|pipe-rate|grace|announce-interval|max-peers) = \"[0-9]{0,21}[. ]?[a-zA-Z ]{0,6}\"",
+                ],
+                0..8,
+            ),
+            damage in vec((any::<prop::sample::Index>(), any::<char>()), 0..3),
+        ) {
+            let mut text: Vec<char> = lines.join("\n").chars().collect();
+            for (place, with) in damage {
+                if !text.is_empty() {
+                    let place = place.index(text.len());
+                    text[place] = with;
+                }
+            }
+            check(&text.into_iter().collect::<String>());
+        }
+    }
+
+    #[test]
+    fn each_line_alone_is_read_or_named() {
+        let n_read = LINES.iter().filter(|line| check(line)).count();
+        assert_eq!(n_read, LINES.len() - 4);
     }
 }
