@@ -1,7 +1,7 @@
 //! Reverse proxies that the star believes about where a client is.
 
-mod forwarded;
-mod header;
+pub(crate) mod forwarded;
+pub(crate) mod header;
 
 use std::{net::IpAddr, str::FromStr};
 
@@ -30,24 +30,29 @@ impl FromStr for TrustedProxy {
             None => (text.trim(), None),
         };
         let addr: IpAddr = addr.parse().map_err(|_| InvalidProxy)?;
-        let bits: u8 = if addr.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
+        let prefix: u8 = match prefix {
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 digits.parse().map_err(|_| InvalidProxy)?
             }
             Some(_) => return Err(InvalidProxy),
-            None => bits,
+            None => bits_of(addr),
         };
-        (prefix <= bits)
-            .then_some(Self { addr, prefix })
-            .ok_or(InvalidProxy)
+        let canonical = addr.to_canonical();
+        // An IPv4 network in the spelling of IPv6, `::ffff:10.0.0.0/104`.
+        let more = bits_of(addr) - bits_of(canonical);
+        match prefix.checked_sub(more) {
+            Some(prefix) if prefix <= bits_of(canonical) => Ok(Self {
+                addr: canonical,
+                prefix,
+            }),
+            Some(_) | None => Err(InvalidProxy),
+        }
     }
 }
 
 impl std::fmt::Display for TrustedProxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bits: u8 = if self.addr.is_ipv4() { 32 } else { 128 };
-        if self.prefix == bits {
+        if self.prefix == bits_of(self.addr) {
             write!(f, "{}", self.addr)
         } else {
             write!(f, "{}/{}", self.addr, self.prefix)
@@ -71,6 +76,11 @@ impl TrustedProxy {
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
     }
+}
+
+/// Returns how many bits an address has.
+fn bits_of(addr: IpAddr) -> u8 {
+    if addr.is_ipv4() { 32 } else { 128 }
 }
 
 /// The proxies that a star believes.
@@ -105,6 +115,8 @@ mod tests {
             ("0.0.0.0/0", "0.0.0.0/0"),
             ("::1", "::1"),
             ("2001:db8::/32", "2001:db8::/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
         ] {
             let network: TrustedProxy = text.parse().unwrap();
             assert_eq!(network.to_string(), printed);
@@ -123,6 +135,7 @@ mod tests {
             "10.0.0/8",
             "192.0.2.1:80",
             "fe80::1%eth0",
+            "::ffff:10.0.0.0/95",
         ] {
             assert_eq!(text.parse::<TrustedProxy>(), Err(InvalidProxy), "{text}");
         }
@@ -142,6 +155,8 @@ mod tests {
             ("2001:db8::/33", "2001:db8:7fff::1", true),
             ("2001:db8::/33", "2001:db8:8000::1", false),
             ("192.0.2.1", "192.0.2.1", true),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", true),
+            ("::ffff:10.0.0.0/104", "11.0.0.1", false),
             ("192.0.2.1", "192.0.2.0", false),
         ] {
             let network: TrustedProxy = network.parse().unwrap();

@@ -9,7 +9,7 @@ const MAX_ATTACHMENTS: usize = 8;
 
 /// A packet from a client, as text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Packet<'a> {
+pub(crate) enum Packet<'a> {
     Ping,
     Pong,
     /// Engine.IO's close, or Socket.IO's disconnect.
@@ -33,10 +33,10 @@ pub(super) enum Packet<'a> {
 
 /// The client breaks the protocol; its connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 impl<'a> Packet<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
         let (kind, rest) = split_kind(text)?;
         match kind {
             b'1' => Ok(Self::Close),
@@ -95,8 +95,10 @@ fn split_kind(text: &str) -> Result<(u8, &str), Malformed> {
 
 fn attachments(text: &str) -> Result<(usize, &str), Malformed> {
     let (digits, rest) = text.split_once('-').ok_or(Malformed)?;
+    // A sign would be read as a part of the number.
+    let is_plain = digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
     match digits.parse::<usize>() {
-        Ok(n) if n <= MAX_ATTACHMENTS && digits.len() <= 2 => Ok((n, rest)),
+        Ok(n) if n <= MAX_ATTACHMENTS && is_plain => Ok((n, rest)),
         Ok(_) | Err(_) => Err(Malformed),
     }
 }
@@ -119,7 +121,7 @@ fn number(text: &str) -> Result<(Option<u64>, &str), Malformed> {
 }
 
 /// Writes an event; `args` is the text of a JSON array. Names need no escaping.
-pub(super) fn event(name: &str, args: &str, ack: Option<u64>, n_attachments: usize) -> String {
+pub(crate) fn event(name: &str, args: &str, ack: Option<u64>, n_attachments: usize) -> String {
     let inner = args.strip_prefix('[').unwrap_or(args);
     let comma = if inner == "]" { "" } else { "," };
     let mut text = String::with_capacity(name.len() + args.len() + 32);
@@ -141,7 +143,7 @@ pub(super) fn event(name: &str, args: &str, ack: Option<u64>, n_attachments: usi
 }
 
 /// Writes an answer.
-pub(super) fn answer(ack: i64, args: &str) -> String {
+pub(crate) fn answer(ack: i64, args: &str) -> String {
     format!("43{ack}{args}")
 }
 
@@ -192,6 +194,7 @@ mod tests {
             "42/other,[]",
             "459-[]",
             "45999999999999999999-[]",
+            "45+1-[]",
             "43[]",
             "431{}",
             "431[",

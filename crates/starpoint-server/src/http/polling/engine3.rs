@@ -28,7 +28,10 @@ impl<'a> TextPacket<'a> {
     fn first_of(payload: &'a str) -> Option<Self> {
         let digits = payload.bytes().take(MAX_LEN_DIGITS + 1);
         let colon = digits.into_iter().position(|byte| byte == b':')?;
-        let len = payload[..colon].parse().ok()?;
+        let digits = &payload[..colon];
+        // A sign would be read as a part of the number.
+        let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let len = digits.parse().ok().filter(|_| is_plain)?;
         let after = &payload[colon + 1..];
         let (packet, rest) = after.split_at(end_of_units(after, len)?);
         Some(Self { len, packet, rest })
@@ -37,7 +40,7 @@ impl<'a> TextPacket<'a> {
 
 /// Splits a text payload into pieces of one packet each. Returns `None` when it is
 /// no such payload, or has an empty packet.
-pub(super) fn split_text(payload: &Bytes) -> Option<Vec<Bytes>> {
+pub(crate) fn split_text(payload: &Bytes) -> Option<Vec<Bytes>> {
     let mut rest = std::str::from_utf8(payload).ok()?;
     let mut pieces = Vec::new();
     while !rest.is_empty() {
@@ -50,7 +53,7 @@ pub(super) fn split_text(payload: &Bytes) -> Option<Vec<Bytes>> {
 }
 
 /// Mends a text answer. Returns `None` when it is no such thing.
-pub(super) fn mend_text(answer: &str) -> Option<String> {
+pub(crate) fn mend_text(answer: &str) -> Option<String> {
     let mut mended = String::with_capacity(answer.len() + 16);
     let mut rest = answer;
     while !rest.is_empty() {
@@ -81,7 +84,7 @@ fn end_of_units(text: &str, units: usize) -> Option<usize> {
 
 /// Mends a binary answer: `00` or `01`, the length as one byte a digit, `ff`, the
 /// packet, repeated. Returns `None` when it is no such thing.
-pub(super) fn mend_binary(answer: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn mend_binary(answer: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::with_capacity(answer.len());
     let mut rest = answer;
     while let Some((&kind, after)) = rest.split_first() {
@@ -140,6 +143,7 @@ mod tests {
             b"1",
             b"1:\xff",
             b"0000000000001:2",
+            b"+1:2",
         ] {
             assert_eq!(split_text(&Bytes::from_static(broken)), None, "{broken:?}");
         }
