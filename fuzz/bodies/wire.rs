@@ -5,7 +5,13 @@ use bytes::Bytes;
 use crate::{
     AddressRule, ClientCall, PeerAddress, PeerSpelling, StarAddress,
     challenge::{decode_public_key, encode_public_key},
+    client::{DialReply, JoinReply, MAX_LISTED_PEERS, ServerNotice, StarRefusal},
     limits::{MAX_ADDRESS_BYTES, MAX_DIAL_ID_BYTES, MAX_ERROR_TEXT_BYTES, MAX_PROOF_BYTES},
+    native::{
+        ClientNonce, DialAnswer, HostPattern, JoinAnswer, MAX_ENTRIES, MAX_NAMESPACE_BYTES,
+        Namespace, NativeNotice, Page, PageAnswer, PipeToken, StarEvent, StarHost, StarReply,
+    },
+    pipe::{END, Opcode, PipeDecoder, PipeItem, PipeSender, PipeViolation, frame_head, head_bytes},
 };
 
 /// Parses the input as the address of a peer and of a star.
@@ -97,6 +103,249 @@ pub fn packet(input: &[u8]) {
     }
 }
 
+/// Reads the input, cut as its second byte says, as one side of a pipe; its first one
+/// says which.
+pub fn pipe(input: &[u8]) {
+    let Some((head, bytes)) = input.split_first_chunk::<2>() else {
+        return;
+    };
+    let [side, step] = *head;
+    let sender = [PipeSender::Peer, PipeSender::Star][usize::from(side % 2)];
+    let whole = read_pipe(sender, bytes, bytes.len().max(1));
+    for step in [1, usize::from(step).max(1)] {
+        assert_eq!(read_pipe(sender, bytes, step), whole);
+    }
+    if let PipeSender::Peer = sender
+        && whole.violation.is_none()
+    {
+        relayed(&whole);
+    }
+}
+
+/// What was read of one side of a pipe.
+#[derive(Debug, Default, PartialEq)]
+struct ReadPipe {
+    data: Vec<u8>,
+    /// With the number of data bytes before each.
+    items: Vec<(usize, PipeItem)>,
+    violation: Option<PipeViolation>,
+}
+
+fn read_pipe(sender: PipeSender, bytes: &[u8], step: usize) -> ReadPipe {
+    let mut decoder = PipeDecoder::new(sender);
+    let mut read = ReadPipe::default();
+    for piece in bytes.chunks(step) {
+        let mut piece = piece.to_vec();
+        let mut at = 0;
+        while at < piece.len() {
+            let step = match decoder.next(&mut piece[at..]) {
+                Ok(step) => step,
+                Err(violation) => {
+                    read.violation = Some(violation);
+                    return read;
+                }
+            };
+            assert!(step.taken > 0, "a step stands still");
+            at += step.taken;
+            match step.item {
+                PipeItem::Data(n) => {
+                    assert!((1..=step.taken).contains(&n));
+                    read.data.extend_from_slice(&piece[at - n..at]);
+                }
+                PipeItem::Starved => assert_eq!(at, piece.len(), "all is taken"),
+                item
+                @ (PipeItem::End | PipeItem::Close(_) | PipeItem::Ping(_) | PipeItem::Pong) => {
+                    read.items.push((read.data.len(), item));
+                }
+            }
+        }
+    }
+    let ends = read.items.iter().filter(|(_, item)| *item == PipeItem::End);
+    assert!(ends.count() <= 1);
+    read
+}
+
+/// Writes what a peer has sent as a star would, and reads it as its other peer.
+fn relayed(read: &ReadPipe) {
+    let mut bytes = Vec::new();
+    let mut push = |opcode, payload: &[u8]| {
+        let (head, n) = frame_head(opcode, payload.len(), None);
+        assert_eq!(n, head_bytes(payload.len(), None));
+        bytes.extend_from_slice(&head[..n]);
+        bytes.extend_from_slice(payload);
+    };
+    let mut at = 0;
+    for (before, item) in &read.items {
+        if at < *before {
+            push(Opcode::Binary, &read.data[at..*before]);
+            at = *before;
+        }
+        match item {
+            PipeItem::End => push(Opcode::Text, END),
+            PipeItem::Close(status) => {
+                let status = status.map(u16::to_be_bytes);
+                push(Opcode::Close, status.as_ref().map_or(&[], |s| &s[..]));
+            }
+            PipeItem::Ping(payload) => push(Opcode::Ping, payload.as_bytes()),
+            PipeItem::Pong => push(Opcode::Pong, b""),
+            PipeItem::Starved | PipeItem::Data(_) => {}
+        }
+    }
+    if at < read.data.len() {
+        push(Opcode::Binary, &read.data[at..]);
+    }
+    let again = read_pipe(PipeSender::Star, &bytes, bytes.len().max(1));
+    assert_eq!(&again, read);
+}
+
+/// Reads the input as what a star says: the name of an event up to the first line
+/// break, its arguments up to the first zero byte, and attachments behind that.
+pub fn client(input: &[u8]) {
+    let mut parts = input.split(|byte| *byte == 0);
+    let Some(Ok(text)) = parts.next().map(std::str::from_utf8) else {
+        return;
+    };
+    let attachments: Vec<Bytes> = parts.map(Bytes::copy_from_slice).collect();
+    let (name, args) = text.split_once('\n').unwrap_or(("", text));
+    if let Ok(notice) = ServerNotice::decode(name, args, &attachments) {
+        check_notice(&notice);
+    }
+    match NativeNotice::decode(name, args) {
+        Some(NativeNotice::Presence(batch)) => {
+            assert!(batch.joined.len() <= MAX_ENTRIES && batch.left.len() <= MAX_ENTRIES);
+            let again = NativeNotice::decode(name, &batch.encode());
+            assert_eq!(again, Some(NativeNotice::Presence(batch)));
+        }
+        Some(NativeNotice::Incoming {
+            from,
+            token,
+            record,
+        }) => {
+            let event = StarEvent::Incoming {
+                from,
+                token,
+                record: record.clone(),
+            };
+            let again = NativeNotice::decode(event.name(), &event.args());
+            let expected = NativeNotice::Incoming {
+                from,
+                token,
+                record,
+            };
+            assert_eq!(again, Some(expected));
+        }
+        Some(NativeNotice::Hello(hello)) => {
+            let nonce = ClientNonce::from_random([7; 16]);
+            assert!(hello.verify(&nonce).is_err(), "a signature out of nothing");
+        }
+        None => {}
+    }
+    replies(args);
+    hosts(name);
+}
+
+fn check_notice(notice: &ServerNotice) {
+    match notice {
+        ServerNotice::Incoming {
+            dial_id,
+            from: address,
+        } => {
+            assert!(dial_id.as_str().len() <= MAX_DIAL_ID_BYTES);
+            assert!(address.len() <= MAX_ADDRESS_BYTES);
+        }
+        ServerNotice::Peer { address } | ServerNotice::Evicted { address } => {
+            assert!(address.len() <= MAX_ADDRESS_BYTES);
+        }
+        ServerNotice::StreamAccept { stream }
+        | ServerNotice::StreamQueue { stream, .. }
+        | ServerNotice::StreamError { stream, .. } => {
+            assert!(stream.dial.as_str().len() <= MAX_DIAL_ID_BYTES);
+        }
+    }
+}
+
+fn replies(args: &str) {
+    match JoinReply::decode(args) {
+        Ok(JoinReply::Joined { others }) => {
+            assert!(others.len() <= MAX_LISTED_PEERS);
+            assert!(others.iter().all(|other| other.len() <= MAX_ADDRESS_BYTES));
+        }
+        Ok(JoinReply::Refused(refusal)) => check_refusal(&refusal),
+        Ok(JoinReply::Challenge(_)) | Err(_) => {}
+    }
+    if let Ok(DialReply::Refused(refusal)) = DialReply::decode(args) {
+        check_refusal(&refusal);
+    }
+    match JoinAnswer::decode(args) {
+        Ok(JoinAnswer::Joined { is_resumed, pages }) => {
+            pages.iter().for_each(check_page);
+            let again = StarReply::Joined {
+                is_resumed,
+                pages: pages.clone(),
+            };
+            let expected = JoinAnswer::Joined { is_resumed, pages };
+            assert_eq!(JoinAnswer::decode(&again.encode()), Ok(expected));
+        }
+        Ok(JoinAnswer::Refused(refusal, _)) => check_refusal(&refusal),
+        Err(_) => {}
+    }
+    match PageAnswer::decode(args) {
+        Ok(PageAnswer::Page(page)) => {
+            check_page(&page);
+            let again = StarReply::Page(page.clone()).encode();
+            assert_eq!(PageAnswer::decode(&again), Ok(PageAnswer::Page(page)));
+        }
+        Ok(PageAnswer::Refused(refusal, _)) => check_refusal(&refusal),
+        Err(_) => {}
+    }
+    match DialAnswer::decode(args) {
+        Ok(DialAnswer::Connected { record }) => {
+            let again = StarReply::Dialed {
+                record: record.clone(),
+            };
+            let expected = DialAnswer::Connected { record };
+            assert_eq!(DialAnswer::decode(&again.encode()), Ok(expected));
+        }
+        Ok(DialAnswer::Refused(refusal, _)) => check_refusal(&refusal),
+        Err(_) => {}
+    }
+}
+
+fn check_page(page: &Page) {
+    assert!(page.peers.len() <= MAX_ENTRIES);
+    assert!(page.ids().count() <= page.peers.len());
+}
+
+fn check_refusal(refusal: &StarRefusal) {
+    if let StarRefusal::Other(text) = refusal {
+        assert!(text.len() <= MAX_ERROR_TEXT_BYTES.max(MAX_NUMBER_BYTES));
+    }
+    // Control characters are not shown.
+    assert!(!refusal.to_string().chars().any(char::is_control));
+}
+
+/// Reads a host, a pattern of hosts, a token and a namespace.
+fn hosts(text: &str) {
+    if let Some(host) = StarHost::parse(text) {
+        assert_eq!(StarHost::parse(&host.to_string()), Some(host.clone()));
+        let pattern = HostPattern::parse(text).expect("a host is a pattern");
+        assert!(pattern.matches(&host));
+    }
+    if let Some(pattern) = HostPattern::parse(text) {
+        assert_eq!(HostPattern::parse(&pattern.to_string()), Some(pattern));
+    }
+    if let Some(token) = PipeToken::parse(text) {
+        assert_eq!(token.to_text(), text, "two spellings of a token");
+    }
+    if let Some(nonce) = ClientNonce::parse(text) {
+        assert_eq!(nonce.to_text(), text, "two spellings of a nonce");
+    }
+    if let Some(namespace) = Namespace::parse(text) {
+        assert_eq!(namespace.as_str(), text);
+        assert!(text.len() <= MAX_NAMESPACE_BYTES);
+    }
+}
+
 #[cfg(test)]
 #[path = "../replay.rs"]
 mod replay;
@@ -113,5 +362,15 @@ mod tests {
     #[test]
     fn packets_of_the_corpus_hold() {
         replay("wire_packet", packet);
+    }
+
+    #[test]
+    fn pipes_of_the_corpus_hold() {
+        replay("wire_pipe", pipe);
+    }
+
+    #[test]
+    fn words_of_stars_in_the_corpus_hold() {
+        replay("wire_client", client);
     }
 }

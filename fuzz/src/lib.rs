@@ -8,5 +8,8 @@
 //! A target `fuzz_targets/<crate>_<what>.rs` calls the body `<crate>::<what>` and has
 //! its inputs in `corpus/<crate>_<what>/`.
 
+pub use libp2p_websocket_star::fuzzing as transport;
+pub use starpoint_server::fuzzing as server;
+pub use starpoint_sio::fuzzing as sio;
 pub use starpoint_tunnel::fuzzing as tunnel;
 pub use starpoint_wire::fuzzing as wire;

@@ -160,6 +160,12 @@ mod transport;
 mod machine;
 mod net;
 
+/// Bodies of the fuzz targets, not part of the API.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "../../../fuzz/bodies/transport.rs"]
+pub mod fuzzing;
+
 mod context;
 mod homes;
 mod text;

@@ -14,9 +14,9 @@
 //! - On the way out every packet is counted when its last byte has been taken by the
 //!   system.
 
-mod frames;
-mod inbound;
-mod pong;
+pub(crate) mod frames;
+pub(crate) mod inbound;
+pub(crate) mod pong;
 
 use std::{
     io,

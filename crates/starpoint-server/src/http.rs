@@ -3,7 +3,7 @@
 mod metrics;
 mod page;
 mod pipe;
-mod polling;
+pub(crate) mod polling;
 mod websocket;
 
 use std::sync::Arc;

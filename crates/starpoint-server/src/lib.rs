@@ -37,6 +37,12 @@ mod source;
 mod star;
 mod tally;
 
+/// Bodies of the fuzz targets, not part of the API.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "../../../fuzz/bodies/server.rs"]
+pub mod fuzzing;
+
 pub use config::{Challenge, Config, ConfigError, Metrics, ProxyProtocol, TlsFiles};
 pub use proxy::{InvalidProxy, TrustedProxy};
 pub use server::{BindError, Listening, Server, Shutdown, ShutdownReport};

@@ -14,7 +14,7 @@ mod connection;
 mod fragments;
 mod metered;
 mod outgoing;
-mod packet;
+pub(crate) mod packet;
 
 pub(crate) use connection::{Connection, Engine, Greeter};
 pub(crate) use outgoing::Outgoing;

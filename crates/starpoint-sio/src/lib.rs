@@ -50,6 +50,12 @@ pub mod session;
 
 mod connection;
 
+/// Bodies of the fuzz targets, not part of the API.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "../../../fuzz/bodies/sio.rs"]
+pub mod fuzzing;
+
 #[cfg(feature = "native")]
 pub mod native;
 

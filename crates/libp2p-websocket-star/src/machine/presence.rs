@@ -119,6 +119,12 @@ impl Presence {
         self.by_time.len()
     }
 
+    /// Returns how many are kept, those included whose leaving is not told yet.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn n_known(&self) -> usize {
+        self.peers.len().max(self.changes.len())
+    }
+
     /// Returns when to call [`expire`](Self::expire), if anybody is here.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         let (oldest, _) = self.by_time.first()?;

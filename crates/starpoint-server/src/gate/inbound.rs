@@ -14,7 +14,7 @@ use crate::{
 
 /// Why nothing more is passed on now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The head of a frame is not whole.
     Incomplete,
     /// A message begins, and the session is held.
@@ -33,7 +33,7 @@ pub(super) enum Stop {
 /// attachments, or one message. It is charged as it arrives, and until the library
 /// has handed it on.
 #[derive(Debug)]
-pub(super) struct Inbound {
+pub(crate) struct Inbound {
     session: Arc<Session>,
     max_packet_bytes: usize,
     walker: FrameWalker,
@@ -55,7 +55,7 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(session: Arc<Session>, max_message_bytes: usize) -> Self {
+    pub(crate) fn new(session: Arc<Session>, max_message_bytes: usize) -> Self {
         Self {
             charge: Charge::none(Arc::clone(&session.source)),
             session,
@@ -73,26 +73,26 @@ impl Inbound {
     }
 
     /// Returns whether a message could begin at the next byte.
-    pub(super) fn is_between_messages(&self) -> bool {
+    pub(crate) fn is_between_messages(&self) -> bool {
         self.walker.is_between_messages()
     }
 
-    pub(super) fn is_between_frames(&self) -> bool {
+    pub(crate) fn is_between_frames(&self) -> bool {
         self.walker.is_between_frames()
     }
 
     /// See [`FrameWalker::rest_of_frame`].
-    pub(super) fn rest_of_frame(&self) -> u64 {
+    pub(crate) fn rest_of_frame(&self) -> u64 {
         self.walker.rest_of_frame()
     }
 
     /// Returns whether the next byte belongs to a large message.
-    pub(super) fn is_within_large(&self) -> bool {
+    pub(crate) fn is_within_large(&self) -> bool {
         self.walker.is_within_data() && self.packet_bytes > SMALL_BYTES
     }
 
     /// What was passed on before has been handed on by now.
-    pub(super) fn passed_on(&mut self) {
+    pub(crate) fn passed_on(&mut self) {
         let bytes = std::mem::take(&mut self.whole_bytes);
         self.charge.release(bytes);
     }
@@ -101,7 +101,7 @@ impl Inbound {
     /// `most` or less, may be passed on, and why not more if not all may.
     ///
     /// Pings become pongs, which the library ignores, and are answered.
-    pub(super) fn inspect(
+    pub(crate) fn inspect(
         &mut self,
         bytes: &mut [u8],
         most: usize,

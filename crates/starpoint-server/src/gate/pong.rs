@@ -7,7 +7,7 @@ const MAX_PAYLOAD_BYTES: usize = 125;
 
 /// A ping whose payload is passing.
 #[derive(Debug)]
-pub(super) struct Ping {
+pub(crate) struct Ping {
     mask: [u8; 4],
     payload: Box<[u8]>,
     seen: usize,
@@ -16,7 +16,7 @@ pub(super) struct Ping {
 impl Ping {
     /// Begins with the head of a ping; `None` for one that is too long, which the
     /// library refuses.
-    pub(super) fn new(head: &FrameHead) -> Option<Self> {
+    pub(crate) fn new(head: &FrameHead) -> Option<Self> {
         let len = usize::try_from(head.len).ok()?;
         (len <= MAX_PAYLOAD_BYTES).then(|| Self {
             mask: head.mask,
@@ -26,7 +26,7 @@ impl Ping {
     }
 
     /// Takes a part of the payload, as it was sent.
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         let mask = self.mask.iter().cycle().skip(self.seen % 4);
         let rest = self.payload.get_mut(self.seen..).unwrap_or_default();
         for ((to, byte), mask) in rest.iter_mut().zip(bytes).zip(mask) {
@@ -38,26 +38,26 @@ impl Ping {
 
 /// The pong that is being written, and the one that waits behind it.
 #[derive(Debug, Default)]
-pub(super) struct Pong {
+pub(crate) struct Pong {
     writing: Option<(Box<[u8]>, usize)>,
     waiting: Option<Box<[u8]>>,
 }
 
 impl Pong {
     /// Answers a ping; returns whether an older one is left without an answer.
-    pub(super) fn answer(&mut self, ping: &Ping) -> bool {
+    pub(crate) fn answer(&mut self, ping: &Ping) -> bool {
         let mut frame = Vec::with_capacity(2 + ping.payload.len());
         frame.extend([0x8a, ping.payload.len() as u8]);
         frame.extend_from_slice(&ping.payload);
         self.waiting.replace(frame.into()).is_some()
     }
 
-    pub(super) fn has_to_go(&self) -> bool {
+    pub(crate) fn has_to_go(&self) -> bool {
         self.writing.is_some() || self.waiting.is_some()
     }
 
     /// Returns what is left of the pong that goes out first.
-    pub(super) fn unwritten(&mut self) -> Option<&[u8]> {
+    pub(crate) fn unwritten(&mut self) -> Option<&[u8]> {
         if self.writing.is_none() {
             self.writing = self.waiting.take().map(|frame| (frame, 0));
         }
@@ -66,7 +66,7 @@ impl Pong {
     }
 
     /// Notes that bytes of it were written.
-    pub(super) fn wrote(&mut self, n: usize) {
+    pub(crate) fn wrote(&mut self, n: usize) {
         if let Some((frame, n_written)) = &mut self.writing {
             *n_written += n;
             if *n_written >= frame.len() {

@@ -5,7 +5,7 @@
 //! - A large POST waits for room in the star's budget for large messages.
 //! - What a GET was sure to take along counts as written.
 
-mod engine3;
+pub(crate) mod engine3;
 
 use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
 

@@ -11,7 +11,7 @@ const MAX_HOPS: usize = 32;
 /// Returns where the client of a request is that came from `peer`: the last address
 /// that no trusted proxy has. What stands before it may be made up, and what cannot
 /// be read is believed of nobody.
-pub(super) fn client(
+pub(crate) fn client(
     is_trusted: impl Fn(IpAddr) -> bool,
     peer: IpAddr,
     headers: &HeaderMap,
