@@ -3,7 +3,6 @@
 use std::{io::Cursor, net::IpAddr, sync::Arc};
 
 use axum::http::{HeaderMap, HeaderValue};
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use serde_json::Value;
 use starpoint_broker::{ConnId, SourceId};
@@ -20,7 +19,7 @@ use crate::{
         inbound::{Inbound, Stop},
         pong::Pong,
     },
-    http::polling::engine3,
+    http::polling::{engine3, packets::Encoding},
     native::packet::{self, Packet},
     proxy::{Told, TrustedProxy, forwarded, header},
     session::{Heartbeat, Session},
@@ -305,27 +304,18 @@ fn written(args: Vec<Value>) {
 
 /// Reads the input as payloads of long polling.
 pub fn polling(input: &[u8]) {
-    let payload = Bytes::copy_from_slice(input);
-    if let Some(pieces) = engine3::split_text(&payload) {
-        assert_eq!(pieces.concat(), input);
-        for piece in &pieces {
-            check_piece(piece);
+    for encoding in [Encoding::Text4, Encoding::Text3, Encoding::Binary3] {
+        let mut rest = input;
+        while !rest.is_empty() {
+            let Some(packet) = encoding.first(rest) else {
+                break;
+            };
+            assert!((1..=rest.len()).contains(&packet.len), "{encoding:?}");
+            rest = &rest[packet.len..];
         }
     }
-    if let Ok(text) = std::str::from_utf8(input)
-        && let Some(mended) = engine3::mend_text(text)
-    {
-        // A packet of two bytes or more gets one more, and perhaps a digit.
-        assert!(mended.len() <= 2 * text.len());
-        let pieces = |text: &str| engine3::split_text(&Bytes::copy_from_slice(text.as_bytes()));
-        if let Some(before) = pieces(text) {
-            let after = pieces(&mended).expect("a mended answer is one");
-            assert_eq!(after.len(), before.len());
-            before
-                .iter()
-                .zip(&after)
-                .for_each(|(b, a)| check_mended(b, a));
-        }
+    if std::str::from_utf8(input).is_ok() {
+        check_text(input);
     }
     if let Some(mended) = engine3::mend_binary(input) {
         assert!(mended.len() <= 2 * input.len());
@@ -335,22 +325,35 @@ pub fn polling(input: &[u8]) {
 }
 
 /// A packet gets the type that was forgotten, or stays as it is.
-fn check_mended(before: &[u8], after: &[u8]) {
-    let (before, after) = (check_piece(before), check_piece(after));
-    match before.strip_prefix('b') {
-        Some(base64) => assert_eq!(after, format!("b4{base64}")),
-        None => assert_eq!(after, before),
+fn check_text(answer: &[u8]) {
+    let Some(mended) = engine3::mend_text(answer) else {
+        return;
+    };
+    // A packet of two bytes or more gets one more, and perhaps a digit.
+    assert!(mended.len() <= 2 * answer.len());
+    let (mut before, mut after) = (answer, &mended[..]);
+    while !before.is_empty() {
+        let first = check_piece(&mut before);
+        let second = check_piece(&mut after);
+        match first.strip_prefix('b') {
+            Some(base64) => assert_eq!(second, format!("b4{base64}")),
+            None => assert_eq!(second, first),
+        }
     }
+    assert!(after.is_empty());
 }
 
-/// Returns the packet in a piece.
-fn check_piece(piece: &[u8]) -> &str {
-    let text = std::str::from_utf8(piece).expect("split between characters");
-    let (length, packet) = text.split_once(':').expect("a length and a packet");
+/// Takes the first packet off a payload.
+fn check_piece<'a>(payload: &mut &'a [u8]) -> &'a str {
+    let (len, packet) = engine3::first_text(payload).expect("it was read before");
+    let piece = std::str::from_utf8(&payload[..len]).expect("cut between characters");
+    let (length, text) = piece.split_once(':').expect("a length and a packet");
+    assert_eq!(text.as_bytes(), packet);
     assert!((1..10).contains(&length.len()));
     assert!(length.bytes().all(|byte| byte.is_ascii_digit()), "{length}");
-    assert_eq!(length.parse(), Ok(packet.encode_utf16().count()));
-    packet
+    assert_eq!(length.parse(), Ok(text.encode_utf16().count()));
+    *payload = &payload[len..];
+    text
 }
 
 /// Reads the first line of the input as a trusted network, and the others as what

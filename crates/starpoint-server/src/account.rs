@@ -47,8 +47,8 @@ pub(crate) struct Share {
     held: AtomicUsize,
     /// Part of `held`: what the star has of it.
     relayed: AtomicUsize,
-    /// Lengths of the large frames whose heads were passed on: the library reserves
-    /// memory for a frame as soon as it knows its length.
+    /// What has not come yet of the large messages that were admitted. The library
+    /// reserves memory for a frame as soon as it knows its length.
     promised: AtomicUsize,
 }
 
@@ -148,10 +148,14 @@ impl Share {
         self.held.load(Ordering::Acquire).saturating_add(bytes) <= free / FREE_PER_SHARE
     }
 
-    /// Returns whether the head of a large frame of `bytes` may be passed on now.
+    /// Returns whether the head of a large frame of `bytes` may be passed on now: all
+    /// that its source has promised can come then.
     pub(crate) fn admits_frame(&self, bytes: usize) -> bool {
-        let promised = self.promised.load(Ordering::Acquire);
-        promised.saturating_add(bytes) <= self.account.max_promised && self.admits(bytes)
+        let promised = self.promised.load(Ordering::Acquire).saturating_add(bytes);
+        let held = self.held.load(Ordering::Acquire).saturating_add(promised);
+        let waiting = self.account.held_bytes().saturating_add(promised);
+        let free = self.account.limit.saturating_sub(waiting);
+        promised <= self.account.max_promised && held <= free / FREE_PER_SHARE
     }
 
     /// Waits until `bytes` more of a large message may be read.
@@ -221,8 +225,8 @@ impl Drop for Charge {
     }
 }
 
-/// The length of a large frame that a source has announced. Dropping it takes the
-/// announcement back.
+/// What has not come yet of a large message that a source has announced. Dropping it
+/// takes the announcement back.
 #[derive(Debug)]
 pub(crate) struct Promise {
     source: Arc<Source>,
@@ -233,6 +237,16 @@ impl Promise {
     pub(crate) fn of(source: Arc<Source>, bytes: usize) -> Self {
         source.share.promised.fetch_add(bytes, Ordering::AcqRel);
         Self { source, bytes }
+    }
+
+    /// Notes that so much of it has come and was charged.
+    pub(crate) fn fulfil(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.source
+            .share
+            .promised
+            .fetch_sub(bytes, Ordering::AcqRel);
     }
 }
 
@@ -288,6 +302,31 @@ mod tests {
         assert!(source(&account, 2).share.admits_frame(1 << 14));
         promises.pop();
         assert!(greedy.share.admits_frame(1 << 14));
+    }
+
+    /// Else all of them would wait for each other, and none could be completed.
+    #[test]
+    fn messages_are_admitted_only_if_all_of_them_can_come() {
+        let account = Account::new(1 << 20, 1 << 16);
+        let source = source(&account, 1);
+        let mut admitted = Vec::new();
+        while source.share.admits_frame(1 << 16) {
+            admitted.push(Promise::of(Arc::clone(&source), 1 << 16));
+        }
+        assert_eq!(admitted.len(), 3);
+        let mut charge = Charge::none(Arc::clone(&source));
+        for n_bytes in [1 << 15, 1 << 15] {
+            for promise in &mut admitted {
+                assert!(source.share.admits(0), "the rest is read");
+                charge.add(n_bytes);
+                promise.fulfil(n_bytes);
+            }
+        }
+        drop(admitted);
+        assert_eq!(source.share.promised.load(Ordering::Relaxed), 0);
+        assert!(!source.share.admits_frame(1 << 16));
+        drop(charge);
+        assert!(source.share.admits_frame(1 << 16));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod metrics;
 mod page;
 mod pipe;
 pub(crate) mod polling;
+mod query;
 mod websocket;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use axum::{
     Extension, Router,
     extract::{Request, State},
+    http::Method,
     response::IntoResponse,
     routing::{any, get},
 };
@@ -20,6 +22,7 @@ use starpoint_wire::native::PIPE_PATH;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
 
+use self::query::{Query, QueryError, Transport};
 use crate::{
     account::Account, config::Metrics, connections::Connections, pipes::PipeShop,
     registry::Registry, snapshots::Snapshots, socketio, source::Source, tally::Tally,
@@ -107,34 +110,19 @@ async fn socket(
     Extension(source): Extension<Arc<Source>>,
     request: Request,
 ) -> Response {
-    let query = Query::of(request.uri().query().unwrap_or_default());
-    if query.is_websocket {
-        websocket::accept(app, source, query.sid, request)
-    } else {
-        match query.sid {
-            Some(sid) => polling::exchange(app, &sid, request).await,
-            None => polling::begin(app, source, request).await,
+    let query = match Query::parse(request.uri().query().unwrap_or_default()) {
+        Ok(query) => query,
+        Err(QueryError::Transport) => return refuse(0, "Transport unknown"),
+        Err(QueryError::Protocol) => return refuse(5, "Unsupported protocol version"),
+        Err(QueryError::Session) => return unknown_session(),
+    };
+    match (query.transport, &query.sid) {
+        (Transport::WebSocket, _) => websocket::accept(app, source, query, request),
+        (Transport::Polling, Some(sid)) => polling::exchange(app, sid, &query, request).await,
+        (Transport::Polling, None) if request.method() == Method::GET => {
+            polling::begin(app, source, &query).await
         }
-    }
-}
-
-/// The part of an Engine.IO query that the star looks at before Socket.IO does.
-struct Query {
-    is_websocket: bool,
-    sid: Option<String>,
-}
-
-impl Query {
-    fn of(query: &str) -> Self {
-        let value = |name: &str| {
-            query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
-        Self {
-            is_websocket: value("transport") == Some("websocket"),
-            sid: value("sid").map(str::to_owned),
-        }
+        (Transport::Polling, None) => refuse(2, "Bad handshake method"),
     }
 }
 

@@ -128,7 +128,16 @@ pub(crate) struct Session {
     liveness: Liveness,
     tally: Arc<Tally>,
     /// Held by the long-polling POST that is being handled.
-    turn: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<Incomplete>,
+}
+
+/// An event of long polling whose attachments have not all come.
+#[derive(Debug, Default)]
+pub(crate) struct Incomplete {
+    /// Attachments that are missing; 0 when there is no such event.
+    pub(crate) n_missing: u8,
+    /// What the bodies with its packets are charged.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// What a transport waits for before it reads more of a large message.
@@ -187,7 +196,7 @@ impl Session {
             changed: Notify::new(),
             liveness: Liveness::new(heartbeat),
             tally,
-            turn: tokio::sync::Mutex::new(()),
+            turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -393,8 +402,9 @@ impl Session {
         self.wait_until(Self::is_closing).await;
     }
 
-    /// Waits until no other POST of the session is being handled. Cancel safe.
-    pub(crate) async fn polling_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+    /// Waits until no other POST of the session is being handled; returns what the
+    /// last one has left. Cancel safe.
+    pub(crate) async fn polling_turn(&self) -> tokio::sync::MutexGuard<'_, Incomplete> {
         self.turn.lock().await
     }
 

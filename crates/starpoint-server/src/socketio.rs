@@ -44,6 +44,33 @@ const READ_BUFFER_BYTES: usize = 4096;
 /// Room for the head of a message beside its payload.
 pub(crate) const HEAD_BYTES: usize = 64 * 1024;
 
+/// What an Engine.IO packet is to Socket.IO, as far as limits are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A packet that has no attachments, or none of Socket.IO's.
+    Whole,
+    /// An event or answer with this many attachments, which follow it. More than nine
+    /// are refused by the library.
+    Head(u8),
+    /// One of these.
+    Attachment,
+    /// Asks to be connected to another namespace than the one there is. The library
+    /// would send its name back, whatever its length.
+    OtherNamespace,
+}
+
+impl Kind {
+    /// Tells a text packet by its first four bytes.
+    pub(crate) fn of_text(packet: &[u8]) -> Self {
+        match packet {
+            [b'4', b'5' | b'6', digit @ b'1'..=b'9', b'-', ..] => Self::Head(digit - b'0'),
+            [b'4', b'5' | b'6', b'0'..=b'9', b'0'..=b'9', ..] => Self::Head(9),
+            [b'4', b'0', b'/', ..] => Self::OtherNamespace,
+            _ => Self::Whole,
+        }
+    }
+}
+
 /// Why something could not be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unsent {

@@ -89,7 +89,8 @@ impl Raw {
                     .expect("an answer"),
             );
         }
-        assert!(head.starts_with(b"HTTP/1.1 101"), "{target}");
+        let head = String::from_utf8_lossy(&head);
+        assert!(head.starts_with("HTTP/1.1 101"), "{target}: {head}");
         raw
     }
 

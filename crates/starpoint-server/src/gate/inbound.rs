@@ -9,8 +9,14 @@ use super::{
 use crate::{
     account::{Charge, Promise, SMALL_BYTES},
     session::Session,
-    socketio,
+    socketio::{self, Kind},
 };
+
+/// Bytes of a text that tell its [`Kind`].
+const KIND_BYTES: usize = 4;
+/// Longest text that may name another namespace: the library says the name in its
+/// refusal, which nobody has to read.
+const MAX_NAMESPACE_BYTES: u64 = 64;
 
 /// Why nothing more is passed on now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,12 +142,31 @@ impl Inbound {
     /// Looks at the head of a frame; returns its length if the frame may be passed on.
     fn begin_frame(&mut self, bytes: &mut [u8]) -> Result<usize, Stop> {
         let head = FrameHead::parse(bytes).ok_or(Stop::Incomplete)?;
+        self.refuse_other_namespace(&head, &bytes[head.head_len..])?;
         self.promise = self.admit(&head)?;
         if head.opcode == Opcode::Ping {
             bytes[0] ^= Opcode::PING_TO_PONG;
             self.ping = Ping::new(&head);
         }
         Ok(head.head_len)
+    }
+
+    /// Looks at the first bytes of a text that could be a long name of a namespace, or
+    /// waits for them.
+    fn refuse_other_namespace(&self, head: &FrameHead, payload: &[u8]) -> Result<(), Stop> {
+        let is_short = head.is_final && head.len <= MAX_NAMESPACE_BYTES;
+        if head.opcode != Opcode::Text || is_short || head.len < KIND_BYTES as u64 {
+            return Ok(());
+        }
+        let masked = payload.first_chunk::<KIND_BYTES>();
+        let mut first = *masked.ok_or(Stop::Incomplete)?;
+        for (byte, mask) in first.iter_mut().zip(head.mask) {
+            *byte ^= mask;
+        }
+        match Kind::of_text(&first) {
+            Kind::OtherNamespace => Err(Stop::Malformed),
+            Kind::Whole | Kind::Head(_) | Kind::Attachment => Ok(()),
+        }
     }
 
     /// Returns whether a frame may be passed on, and what a large one takes.
@@ -181,6 +206,9 @@ impl Inbound {
     fn walk(&mut self, bytes: &[u8], pong: &mut Pong) {
         if self.walker.is_within_data() {
             self.charge.add(bytes.len());
+            if let Some(promise) = &mut self.promise {
+                promise.fulfil(bytes.len());
+            }
             self.packet_bytes += bytes.len();
         } else if let Some(ping) = &mut self.ping
             && self.walker.is_within_payload()
@@ -211,7 +239,10 @@ impl Inbound {
                     self.session.heard_heartbeat();
                 }
                 self.kind = Opcode::Text;
-                self.n_announced = n_attachments(frame.head);
+                self.n_announced = match Kind::of_text(&frame.head) {
+                    Kind::Head(n) => n,
+                    Kind::Whole | Kind::Attachment | Kind::OtherNamespace => 0,
+                };
             }
             Opcode::Binary => self.kind = Opcode::Binary,
             Opcode::Continuation => {}
@@ -240,14 +271,4 @@ impl Inbound {
 
 fn is_heartbeat(frame: SeenFrame) -> bool {
     matches!(frame.head[0], b'2' | b'3')
-}
-
-/// Returns how many attachments the text of a Socket.IO packet announces, by its
-/// first bytes. More than nine are refused by the library.
-fn n_attachments(head: [u8; 4]) -> u8 {
-    match head {
-        [b'4', b'5' | b'6', digit @ b'0'..=b'9', b'-'] => digit - b'0',
-        [b'4', b'5' | b'6', b'0'..=b'9', b'0'..=b'9'] => 9,
-        _ => 0,
-    }
 }

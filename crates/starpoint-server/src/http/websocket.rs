@@ -1,20 +1,24 @@
 //! WebSocket connections: the handshake (RFC 6455, section 4.2), then the gate.
 
-use std::sync::Arc;
+mod probe;
+
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use socketioxide::ProtocolVersion;
 use starpoint_wire::native::{self, ClientNonce};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
-use super::{App, refuse, unknown_session};
+use self::probe::Probe;
+use super::{App, Query, query, refuse, unknown_session};
 use crate::{
     gate::Gate,
     native::{Connection, Engine, Greeter},
@@ -22,26 +26,24 @@ use crate::{
     source::Source,
 };
 
+/// Time for a connection to change over once it was told so.
+const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Accepts a WebSocket, of a new client or of one that began with long polling.
-pub(super) fn accept(
-    app: App,
-    source: Arc<Source>,
-    sid: Option<String>,
-    request: Request,
-) -> Response {
-    let is_new = sid.is_none();
-    let query = request.uri().query().unwrap_or_default();
-    let Some(protocol) = protocol(query) else {
-        return refuse(5, "Unsupported protocol version");
-    };
-    let offer = native_offer(query, protocol).filter(|_| is_new);
+pub(super) fn accept(app: App, source: Arc<Source>, query: Query, request: Request) -> Response {
+    if !request.body().is_end_stream() {
+        // The connection would not change over before its end.
+        return refuse(3, "Bad request");
+    }
+    let offered = request.uri().query().unwrap_or_default();
+    let offer = native_offer(offered, query.protocol).filter(|_| query.sid.is_none());
     let heartbeat = match offer {
         Some(_) => Heartbeat::Own,
         None => Heartbeat::OfLibrary,
     };
-    let session = match sid {
+    let session = match &query.sid {
         None => app.registry.begin(source, heartbeat),
-        Some(sid) => match app.registry.find(&sid) {
+        Some(sid) => match app.registry.find(sid) {
             Some(session) if !session.is_closing() => session,
             Some(_) | None => return unknown_session(),
         },
@@ -55,7 +57,7 @@ pub(super) fn accept(
             let greeter = Greeter::new(app.identity, nonce);
             tasks.spawn(serve_native(session, engine, greeter, request))
         }
-        None => tasks.spawn(serve(app, session, protocol, request)),
+        None => tasks.spawn(serve(app, session, query, request)),
     };
     switch(accept)
 }
@@ -63,10 +65,7 @@ pub(super) fn accept(
 /// Returns which Engine.IO to speak with a client that offers the native profile,
 /// and its nonce (R-NATIVE-1).
 fn native_offer(query: &str, protocol: ProtocolVersion) -> Option<(Engine, ClientNonce)> {
-    let value = |wanted: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find_map(|(name, value)| (name == wanted).then_some(value))
-    };
+    let value = |name: &str| query::value(query, name);
     let (name, offer) = native::OFFER;
     let nonce = value(native::NONCE_KEY).and_then(ClientNonce::parse)?;
     let engine = match protocol {
@@ -84,16 +83,6 @@ pub(super) fn switch(accept: HeaderValue) -> Response {
         (header::SEC_WEBSOCKET_ACCEPT, accept),
     ];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
-}
-
-fn protocol(query: &str) -> Option<ProtocolVersion> {
-    let version = query.split('&').find_map(|pair| pair.strip_prefix("EIO="));
-    match version {
-        // Socket.IO's protocols are numbered one above Engine.IO's.
-        Some("3") => Some(ProtocolVersion::V4),
-        Some("4") => Some(ProtocolVersion::V5),
-        Some(_) | None => None,
-    }
 }
 
 pub(super) fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
@@ -116,29 +105,18 @@ pub(super) fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderV
 }
 
 /// Waits for the connection to be handed over and gives it to Socket.IO.
-async fn serve(
-    mut app: App,
-    session: Arc<Session>,
-    protocol: ProtocolVersion,
-    mut request: Request<Body>,
-) {
-    let upgraded = match hyper::upgrade::on(&mut request).await {
-        Ok(upgraded) => upgraded,
-        Err(error) => {
-            tracing::debug!(%error, "WebSocket upgrade failed");
-            return;
-        }
-    };
-    let gate = Gate::new(
-        TokioIo::new(upgraded),
-        session.clone(),
-        protocol,
-        app.max_message_bytes,
-    );
-    let Some(request) = handshake(request.uri(), session) else {
+async fn serve(mut app: App, session: Arc<Session>, query: Query, request: Request<Body>) {
+    let Some(upgraded) = upgraded(request).await else {
         return;
     };
-    if let Err(error) = app.socketio.call((gate, request)).await {
+    let gate = Gate::new(
+        upgraded,
+        session.clone(),
+        query.protocol,
+        app.max_message_bytes,
+    );
+    let io = Probe::new(gate, query.sid.is_some());
+    if let Err(error) = app.socketio.call((io, handshake(&query, session))).await {
         tracing::debug!(%error, "WebSocket refused");
     }
 }
@@ -148,28 +126,35 @@ async fn serve_native(
     session: Arc<Session>,
     engine: Engine,
     greeter: Greeter,
-    mut request: Request<Body>,
+    request: Request<Body>,
 ) {
+    if let Some(io) = upgraded(request).await {
+        Connection::new(io, session, engine, greeter).await.await;
+    }
+}
+
+/// Waits for the connection to be handed over; `None` when it is not.
+async fn upgraded(mut request: Request<Body>) -> Option<TokioIo<Upgraded>> {
     let on_upgrade = hyper::upgrade::on(&mut request);
     // The request would stay as long as the connection.
     drop(request);
-    match on_upgrade.await {
-        Ok(upgraded) => {
-            let io = TokioIo::new(upgraded);
-            Connection::new(io, session, engine, greeter).await.await;
+    match tokio::time::timeout(UPGRADE_DEADLINE, on_upgrade).await {
+        Ok(Ok(upgraded)) => Some(TokioIo::new(upgraded)),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "WebSocket upgrade failed");
+            None
         }
-        Err(error) => tracing::debug!(%error, "WebSocket upgrade failed"),
+        Err(_) => {
+            tracing::debug!("WebSocket upgrade too slow");
+            None
+        }
     }
 }
 
 /// Returns what Socket.IO keeps of the request: where it went, and the session.
-///
-/// The target is copied: as it came it is a piece of the buffer that the whole
-/// request was read into, which would stay for as long as the connection.
-fn handshake(target: &Uri, session: Arc<Session>) -> Option<Request<()>> {
-    let target = target.to_string().parse().ok()?;
+fn handshake(query: &Query, session: Arc<Session>) -> Request<()> {
     let mut request = Request::new(());
-    *request.uri_mut() = target;
+    *request.uri_mut() = query.target();
     request.extensions_mut().insert(session);
-    Some(request)
+    request
 }

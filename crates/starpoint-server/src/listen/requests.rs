@@ -86,7 +86,8 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Requests {
             return answer_from_the_reserve(router, request).boxed();
         }
         if forwarded.is_some() && !self.marker.attribute(origin.id(), origin.share()) {
-            return answer_from_the_reserve(router, request).boxed();
+            // The connection is the proxy's, which has other clients.
+            return answer_about_health(router, request).boxed();
         }
         let marker = self.marker.clone();
         marker.begin();
@@ -117,15 +118,15 @@ async fn answer(
     Ok(response)
 }
 
-async fn answer_from_the_reserve(
-    mut router: Router,
-    request: Request,
-) -> Result<Response, Infallible> {
-    let mut response = if http::is_about_health(request.uri().path()) {
-        router.call(request).await?
-    } else {
-        http::no_room()
-    };
+async fn answer_about_health(mut router: Router, request: Request) -> Result<Response, Infallible> {
+    match http::is_about_health(request.uri().path()) {
+        true => router.call(request).await,
+        false => Ok(http::no_room()),
+    }
+}
+
+async fn answer_from_the_reserve(router: Router, request: Request) -> Result<Response, Infallible> {
+    let mut response = answer_about_health(router, request).await?;
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     Ok(response)

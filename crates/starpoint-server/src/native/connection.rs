@@ -268,11 +268,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let result = match message {
             Message::Text(text) => self.text(&text),
             Message::Binary(bytes) => self.attachment(bytes),
-            Message::Ping(_) => {
+            Message::Ping(payload) => {
                 self.session.tally().pinged();
-                Ok(Continue(()))
+                return self.control_frame(payload.len());
             }
-            Message::Pong(_) | Message::Frame(_) => Ok(Continue(())),
+            Message::Pong(payload) => return self.control_frame(payload.len()),
+            Message::Frame(_) => Ok(Continue(())),
             Message::Close(_) => Ok(Break(())),
         };
         if self.partial.is_none() {
@@ -282,6 +283,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             tracing::debug!(conn = self.session.conn.0, "Malformed packet");
             Break(())
         }))
+    }
+
+    /// Notes a frame that may stand within a message.
+    fn control_frame(&mut self, len: usize) -> Poll<std::ops::ControlFlow<()>> {
+        self.socket.get_mut().taken_between(len);
+        Poll::Ready(std::ops::ControlFlow::Continue(()))
     }
 
     fn text(&mut self, text: &Utf8Bytes) -> Result<std::ops::ControlFlow<()>, Malformed> {

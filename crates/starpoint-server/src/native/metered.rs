@@ -14,6 +14,9 @@ use crate::{
     session::{Session, Wait},
 };
 
+/// Bytes of a masked control frame before its payload (RFC 6455, section 5.2).
+const CONTROL_HEAD_BYTES: usize = 6;
+
 /// The stream below a native client's WebSocket.
 ///
 /// Bytes that are read are charged to the client until [`taken`](Self::taken) says
@@ -42,6 +45,16 @@ impl<S> Metered<S> {
         self.charge.release(usize::MAX);
         if std::mem::take(&mut self.is_open_told) {
             self.session.messages_completed();
+        }
+    }
+
+    /// Notes that a control frame with a payload of `len` bytes was handed on. It may
+    /// have stood between the fragments of a message, which is no more whole than
+    /// before.
+    pub(super) fn taken_between(&mut self, len: usize) {
+        self.charge.release(CONTROL_HEAD_BYTES + len);
+        if self.charge.bytes() == 0 {
+            self.taken();
         }
     }
 

@@ -123,3 +123,66 @@ async fn posts_that_are_longer_than_allowed_are_refused() {
     assert_still_serves(&mut star).await;
     star.stop().await;
 }
+
+/// What the library behind the star would read in another way.
+#[tokio::test]
+async fn r_http_6_queries_that_have_two_readings_are_refused() {
+    let mut star = Star::with_args([]);
+    let mut connection = HttpConnection::connect(star.port()).await;
+    let upgrade = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let target = "/socket.io/?EIO=4&transport=polling";
+    let sid = connection.open_session(target).await;
+    for query in [
+        "EIO=4&transport=websocket=",
+        "EIO=4&transport=websocket=1",
+        "EIO=4&transport=polling&transport=websocket=&sid=%31",
+        "EIO=3=&transport=polling",
+        &format!("EIO=4&transport=websocket=&sid={sid}"),
+    ] {
+        let target = format!("/socket.io/?{query}");
+        connection.send("GET", &target, upgrade, b"").await.unwrap();
+        let response = connection.receive().await.unwrap();
+        assert_eq!(response.status, 400, "{query}");
+    }
+    // The first of two counts, for everybody.
+    let target = format!("{target}&transport=websocket&sid={sid}");
+    connection
+        .send("POST", &target, upgrade, b"3")
+        .await
+        .unwrap();
+    assert_eq!(connection.receive().await.unwrap().status, 200);
+    assert_still_serves(&mut star).await;
+    star.stop().await;
+}
+
+/// Many small packets in one body, in every spelling of the content type.
+#[tokio::test]
+async fn r_http_8_a_body_of_many_packets_is_read_in_time() {
+    let mut star = Star::with_args([]);
+    let text = b"1:2".repeat(5000);
+    let binary = b"\x00\x01\xff2".repeat(4000);
+    let text4 = b"2\x1e".repeat(8000);
+    for (engine, kind, body) in [
+        (3, "text/plain", &text),
+        (3, "application/octet-stream", &binary),
+        (3, "application/octet-stream;x", &binary),
+        (4, "application/octet-stream", &text4),
+    ] {
+        let mut connection = HttpConnection::connect(star.port()).await;
+        let target = format!("/socket.io/?EIO={engine}&transport=polling");
+        let sid = connection.open_session(&target).await;
+        let target = format!("{target}&sid={sid}");
+        let kind = format!("content-type: {kind}\r\n");
+        let body = &body[..body.len().min(16_000)];
+        connection.send("POST", &target, &kind, body).await.unwrap();
+        let response = connection.receive().await.unwrap();
+        assert_eq!(
+            (response.status, response.text()),
+            (200, "ok".to_owned()),
+            "{kind}"
+        );
+    }
+    assert_still_serves(&mut star).await;
+    star.stop().await;
+}

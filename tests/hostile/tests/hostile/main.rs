@@ -12,6 +12,7 @@ mod memory;
 mod native;
 mod packets;
 mod pipes;
+mod polling;
 mod presence;
 mod proxies;
 mod slots;

@@ -36,19 +36,19 @@ const MAX_GROWTH_BYTES: u64 = 80 << 20;
 /// Memory that the system gives the star; the program alone takes a fifth of it.
 const DATA_LIMIT_BYTES: u64 = 1 << 30;
 /// Sockets of an attack.
-const N_SOCKETS: usize = 64;
+pub(crate) const N_SOCKETS: usize = 64;
 /// A message that is large for the star, of an honest peer.
-const LARGE_BYTES: usize = 300 << 10;
+pub(crate) const LARGE_BYTES: usize = 300 << 10;
 
 /// A star under attack, and two honest peers at it.
-struct Law {
-    star: Star,
+pub(crate) struct Law {
+    pub(crate) star: Star,
     honest: (Peer, Peer),
     baseline_bytes: u64,
 }
 
 impl Law {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let star = Star::with_args(SETTINGS);
         star.limit_data(DATA_LIMIT_BYTES);
         let mut law = Self {
@@ -62,7 +62,7 @@ impl Law {
     }
 
     /// Checks that a message of an honest peer gets through.
-    async fn serves(&mut self, n_bytes: usize) {
+    pub(crate) async fn serves(&mut self, n_bytes: usize) {
         let (writer, reader) = &mut self.honest;
         let message = Bytes::from(vec![42; n_bytes]);
         writer.client.write("x.dialer", message.clone()).await;
@@ -72,7 +72,7 @@ impl Law {
 
     /// Checks the bound.
     #[track_caller]
-    fn holds(&self, what: &str) {
+    pub(crate) fn holds(&self, what: &str) {
         self.holds_below(MAX_GROWTH_BYTES, what);
     }
 
@@ -84,7 +84,7 @@ impl Law {
     }
 
     /// Checks that nothing is left once the attackers are gone.
-    async fn recovers(mut self) {
+    pub(crate) async fn recovers(mut self) {
         let is_empty = async {
             while metric(&self.star, "starpoint_queued_bytes").await > 0 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -98,7 +98,7 @@ impl Law {
 }
 
 /// Opens a socket that has joined.
-async fn joined(star: &Star, target: &str) -> Raw {
+pub(crate) async fn joined(star: &Star, target: &str) -> Raw {
     let mut raw = Raw::upgrade(star, target).await;
     let address = new_identity().address(star.port());
     let join = format!("420{}", json!(["ss-join", address, ""]));
@@ -113,7 +113,7 @@ async fn joined(star: &Star, target: &str) -> Raw {
 }
 
 /// Opens as many as an attack has.
-async fn crowd(star: &Star, target: &str) -> Vec<Raw> {
+pub(crate) async fn crowd(star: &Star, target: &str) -> Vec<Raw> {
     let mut attackers = Vec::new();
     for _ in 0..N_SOCKETS {
         attackers.push(joined(star, target).await);
@@ -122,7 +122,7 @@ async fn crowd(star: &Star, target: &str) -> Vec<Raw> {
 }
 
 /// Waits until nobody but the honest peers is left.
-async fn until_alone(star: &Star) {
+pub(crate) async fn until_alone(star: &Star) {
     let alone = async {
         while metric(star, "rendezvous_peers").await > 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -3,7 +3,7 @@
 //! **Requests.** Its decoder of text payloads looks at all it has once for each
 //! packet and once for each piece that comes, so that a large payload of many
 //! packets, or one in many pieces, takes time by the square. Given each packet as
-//! a piece of its own, it is linear.
+//! a piece of its own ([`packets`](super::packets)), it is linear.
 //!
 //! **Answers.** It puts the binary packets of Socket.IO events into answers for
 //! version 3 in the form of version 4, a text `b<base64>` without the packet type,
@@ -11,95 +11,115 @@
 //! `b4<base64>` in a text answer, and bytes `04 …` in a binary one. No other packet
 //! begins with a `b`: the type of a text packet is a digit.
 
-use bytes::Bytes;
 use data_encoding::BASE64;
 
 /// Most digits of a packet's length.
 const MAX_LEN_DIGITS: usize = 9;
 
-/// One packet of a text payload: `<length in UTF-16 units>:<packet>`.
-struct TextPacket<'a> {
-    len: usize,
-    packet: &'a str,
-    rest: &'a str,
+/// Returns the first packet of a text payload, `<length in UTF-16 units>:<packet>`,
+/// and how many bytes it takes with its length. `None` when there is none, or an empty
+/// one. What is no UTF-8 has some length.
+pub(crate) fn first_text(payload: &[u8]) -> Option<(usize, &[u8])> {
+    let digits = payload.iter().take(MAX_LEN_DIGITS + 1);
+    let colon = digits.into_iter().position(|byte| *byte == b':')?;
+    let units = number(&payload[..colon], b'0')?;
+    let after = &payload[colon + 1..];
+    let len = bytes_of_units(after, units)?;
+    (len > 0).then(|| (colon + 1 + len, &after[..len]))
 }
 
-impl<'a> TextPacket<'a> {
-    fn first_of(payload: &'a str) -> Option<Self> {
-        let digits = payload.bytes().take(MAX_LEN_DIGITS + 1);
-        let colon = digits.into_iter().position(|byte| byte == b':')?;
-        let digits = &payload[..colon];
-        // A sign would be read as a part of the number.
-        let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let len = digits.parse().ok().filter(|_| is_plain)?;
-        let after = &payload[colon + 1..];
-        let (packet, rest) = after.split_at(end_of_units(after, len)?);
-        Some(Self { len, packet, rest })
+/// Reads a decimal number whose digits begin at `zero`.
+fn number(digits: &[u8], zero: u8) -> Option<usize> {
+    if digits.is_empty() {
+        return None;
     }
+    digits.iter().try_fold(0usize, |number, digit| {
+        let digit = digit.checked_sub(zero).filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(usize::from(digit))
+    })
 }
 
-/// Splits a text payload into pieces of one packet each. Returns `None` when it is
-/// no such payload, or has an empty packet.
-pub(crate) fn split_text(payload: &Bytes) -> Option<Vec<Bytes>> {
-    let mut rest = std::str::from_utf8(payload).ok()?;
-    let mut pieces = Vec::new();
-    while !rest.is_empty() {
-        let first = TextPacket::first_of(rest).filter(|first| first.len > 0)?;
-        let start = payload.len() - rest.len();
-        rest = first.rest;
-        pieces.push(payload.slice(start..payload.len() - rest.len()));
+/// Returns how many bytes of UTF-8 have so many units in UTF-16. `None` when there are
+/// fewer, or when a character is cut.
+fn bytes_of_units(text: &[u8], units: usize) -> Option<usize> {
+    let mut left = units;
+    for (at, byte) in text.iter().enumerate() {
+        let units = match byte {
+            // The rest of a character.
+            0x80..=0xbf => continue,
+            0x00..=0x7f | 0xc0..=0xef => 1,
+            0xf0..=0xff => 2,
+        };
+        if left == 0 {
+            return Some(at);
+        }
+        left = left.checked_sub(units)?;
     }
-    Some(pieces)
+    (left == 0).then_some(text.len())
+}
+
+/// One packet of a binary payload: `00` or `01`, the length as one byte a digit, `ff`,
+/// the packet.
+pub(crate) struct BinaryPacket<'a> {
+    /// The bytes of all that.
+    pub(crate) len: usize,
+    pub(crate) is_text: bool,
+    pub(crate) packet: &'a [u8],
+}
+
+/// Returns the first packet of a binary payload; `None` when there is none.
+pub(crate) fn first_binary(payload: &[u8]) -> Option<BinaryPacket<'_>> {
+    let (&kind, after) = payload.split_first()?;
+    let digits = after.iter().take(MAX_LEN_DIGITS + 1);
+    let n_digits = digits.into_iter().position(|byte| *byte == 0xff)?;
+    let len = number(&after[..n_digits], 0)?;
+    let packet = after[n_digits + 1..].get(..len)?;
+    let is_text = match kind {
+        0 => true,
+        1 => false,
+        _ => return None,
+    };
+    Some(BinaryPacket {
+        len: 1 + n_digits + 1 + len,
+        is_text,
+        packet,
+    })
 }
 
 /// Mends a text answer. Returns `None` when it is no such thing.
-pub(crate) fn mend_text(answer: &str) -> Option<String> {
-    let mut mended = String::with_capacity(answer.len() + 16);
+pub(crate) fn mend_text(answer: &[u8]) -> Option<Vec<u8>> {
+    let mut mended = Vec::with_capacity(answer.len() + 16);
     let mut rest = answer;
     while !rest.is_empty() {
-        let TextPacket {
-            len,
-            packet,
-            rest: next,
-        } = TextPacket::first_of(rest)?;
-        match packet.strip_prefix('b') {
-            Some(base64) => mended.push_str(&format!("{}:b4{base64}", len + 1)),
-            None => mended.push_str(&format!("{len}:{packet}")),
+        let (len, packet) = first_text(rest)?;
+        let (whole, next) = rest.split_at(len);
+        match packet.strip_prefix(b"b") {
+            Some(base64) => {
+                let digits = &whole[..whole.len() - packet.len() - 1];
+                let head = format!("{}:b4", number(digits, b'0')? + 1);
+                mended.extend_from_slice(head.as_bytes());
+                mended.extend_from_slice(base64);
+            }
+            None => mended.extend_from_slice(whole),
         }
         rest = next;
     }
     Some(mended)
 }
 
-fn end_of_units(text: &str, units: usize) -> Option<usize> {
-    let mut left = units;
-    for (at, char) in text.char_indices() {
-        if left == 0 {
-            return Some(at);
-        }
-        left = left.checked_sub(char.len_utf16())?;
-    }
-    (left == 0).then_some(text.len())
-}
-
-/// Mends a binary answer: `00` or `01`, the length as one byte a digit, `ff`, the
-/// packet, repeated. Returns `None` when it is no such thing.
+/// Mends a binary answer. Returns `None` when it is no such thing.
 pub(crate) fn mend_binary(answer: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::with_capacity(answer.len());
     let mut rest = answer;
-    while let Some((&kind, after)) = rest.split_first() {
-        let digits_end = after.iter().position(|byte| *byte == 0xff)?;
-        let digits = &after[..digits_end];
-        let len = digits.iter().try_fold(0usize, |len, digit| {
-            len.checked_mul(10)?.checked_add(usize::from(*digit))
-        })?;
-        let (packet, next) = after[digits_end + 1..].split_at_checked(len)?;
-        match packet {
-            [b'b', base64 @ ..] if kind == 0 => {
+    while !rest.is_empty() {
+        let first = first_binary(rest)?;
+        let (whole, next) = rest.split_at(first.len);
+        match first.packet {
+            [b'b', base64 @ ..] if first.is_text => {
                 let bytes = BASE64.decode(base64).ok()?;
                 push_binary(&mut mended, &bytes);
             }
-            _ => mended.extend_from_slice(&rest[..1 + digits_end + 1 + len]),
+            _ => mended.extend_from_slice(whole),
         }
         rest = next;
     }
@@ -122,30 +142,34 @@ mod tests {
     fn text_answers_get_the_packet_type_that_was_forgotten() {
         let answer = "50:42[\"socket.io-pull-stream.accept.dial-1.listener\"]9:bAH+A/w==3:4😀";
         let mended = "50:42[\"socket.io-pull-stream.accept.dial-1.listener\"]10:b4AH+A/w==3:4😀";
-        assert_eq!(mend_text(answer).as_deref(), Some(mended));
-        assert_eq!(mend_text("1:6").as_deref(), Some("1:6"));
+        assert_eq!(
+            mend_text(answer.as_bytes()).as_deref(),
+            Some(mended.as_bytes())
+        );
+        assert_eq!(mend_text(b"1:6").as_deref(), Some(&b"1:6"[..]));
         for broken in ["x", "5:4", "4", "18446744073709551616:4", "1:😀"] {
-            assert_eq!(mend_text(broken), None, "{broken}");
+            assert_eq!(mend_text(broken.as_bytes()), None, "{broken}");
         }
     }
 
     #[test]
-    fn text_payloads_are_split_at_their_packets() {
-        let payload = Bytes::from_static("1:25:4😀é!10:b4AH+A/w==".as_bytes());
-        let pieces = split_text(&payload).unwrap();
-        assert_eq!(pieces, ["1:2", "5:4😀é!", "10:b4AH+A/w=="]);
-        assert_eq!(split_text(&Bytes::new()).unwrap().len(), 0);
+    fn the_first_packet_of_a_text_payload_is_found() {
+        let payload = "5:4😀é!10:b4AH+A/w==".as_bytes();
+        let (len, packet) = first_text(payload).unwrap();
+        assert_eq!((len, packet), (10, "4😀é!".as_bytes()));
+        assert_eq!(first_text(&payload[len..]), Some((13, &b"b4AH+A/w=="[..])));
         for broken in [
-            &b"0:"[..],
-            b"x",
-            b"5:4",
-            b"1:",
-            b"1",
-            b"1:\xff",
-            b"0000000000001:2",
-            b"+1:2",
+            "",
+            "0:",
+            "x",
+            ":4",
+            "+1:4",
+            "5:4",
+            "1:",
+            "1",
+            "0000000000001:2",
         ] {
-            assert_eq!(split_text(&Bytes::from_static(broken)), None, "{broken:?}");
+            assert_eq!(first_text(broken.as_bytes()), None, "{broken:?}");
         }
     }
 
