@@ -53,7 +53,6 @@ pub fn star(input: &[u8]) {
 struct Run {
     star: Star,
     now: Instant,
-    nonce: ClientNonce,
     /// Calls without an answer.
     calls: Vec<CallTag>,
     /// Questions of the star's without an answer.
@@ -91,6 +90,44 @@ fn token_of(number: u8) -> PipeToken {
     PipeToken::from_random([number % N_IDS; 32])
 }
 
+/// Settings with and without a challenge that the star has to set. Made once: the default
+/// reads the certificates of the system.
+fn configs() -> &'static [Config; 2] {
+    static CONFIGS: OnceLock<[Config; 2]> = OnceLock::new();
+    CONFIGS.get_or_init(|| {
+        [Challenge::Required, Challenge::Optional].map(|challenge| Config {
+            max_pending_inbound: MAX_OFFERS,
+            max_peers: MAX_PEERS,
+            challenge,
+            ..Config::default()
+        })
+    })
+}
+
+fn nonce() -> ClientNonce {
+    ClientNonce::from_random([7; 16])
+}
+
+/// What a star says first: one that challenges legacy peers, and one that does not.
+/// Signed once, for speed.
+fn hellos() -> &'static [String; 2] {
+    static HELLOS: OnceLock<[String; 2]> = OnceLock::new();
+    HELLOS.get_or_init(|| {
+        [Openness::Proven, Openness::Open].map(|openness| {
+            let key = &keys()[7];
+            let hello = Hello {
+                star: key.public().to_peer_id(),
+                challenge: Nonce32([9; 32]),
+                expires: 1,
+                openness,
+                grace: Duration::from_secs(1),
+                hosts: Vec::new(),
+            };
+            hello.sign(key, &nonce()).expect("the key can sign")
+        })
+    })
+}
+
 /// Answers of a star of the legacy profile.
 const LEGACY_ANSWERS: [&str; 8] = [
     r#"[null,"2259d308-9abe-4f75-9af4-ba84711b32a5d1bdbb5f-735f-4a32-896b-4f5385aea019"]"#,
@@ -105,16 +142,7 @@ const LEGACY_ANSWERS: [&str; 8] = [
 
 impl Run {
     fn new(kind: u8) -> Self {
-        let config = Config {
-            max_pending_inbound: MAX_OFFERS,
-            max_peers: MAX_PEERS,
-            challenge: if kind & 4 == 0 {
-                Challenge::Required
-            } else {
-                Challenge::Optional
-            },
-            ..Config::default()
-        };
+        let config = &configs()[usize::from(kind >> 2 & 1)];
         let address: StarAddress = "/ip4/127.0.0.1/tcp/9090/ws/p2p-websocket-star"
             .parse()
             .expect("it is an address");
@@ -123,17 +151,16 @@ impl Run {
         } else {
             Purpose::Visit
         };
-        let (now, nonce) = (Instant::now(), ClientNonce::from_random([kind; 16]));
+        let now = Instant::now();
         let key = keys()[0].clone();
         let star = if kind & 1 == 0 {
-            Star::new(&config, key, address, purpose, now)
+            Star::new(config, key, address, purpose, now)
         } else {
-            Star::native(&config, key, address, purpose, None, nonce, now)
+            Star::native(config, key, address, purpose, None, nonce(), now)
         };
         Self {
             star,
             now,
-            nonce,
             calls: Vec::new(),
             asked: BTreeSet::new(),
             n_asked: 0,
@@ -278,19 +305,7 @@ impl Run {
 
     fn greet(&mut self, arg: u8) {
         match arg % 4 {
-            0 | 1 => {
-                let key = &keys()[7];
-                let hello = Hello {
-                    star: key.public().to_peer_id(),
-                    challenge: Nonce32([arg; 32]),
-                    expires: 1,
-                    openness: [Openness::Proven, Openness::Open][usize::from(arg >> 7)],
-                    grace: Duration::from_secs(1),
-                    hosts: Vec::new(),
-                };
-                let hello = hello.sign(key, &self.nonce).expect("the key can sign");
-                self.event("star-hello", &hello, &[]);
-            }
+            0 | 1 => self.event("star-hello", &hellos()[usize::from(arg >> 7)], &[]),
             2 => self.star.trust(),
             _ if arg >> 2 == 0 => self.star.distrust(Error::StarUnproved),
             _ if arg >> 2 == 1 => self.star.leave(),

@@ -1,7 +1,7 @@
 //! Who is at a home, and what of it has been told.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -29,13 +29,17 @@ pub(crate) enum Change {
 /// A star of the legacy profile tells of joins and never of leaves: a peer has
 /// left when it is not announced for as long as a star may take to tell of
 /// everyone (R-TRANS-12). Changes wait to be taken, at most one for each peer:
-/// who comes and goes meanwhile is not mentioned.
+/// who comes and goes meanwhile is not mentioned, and forgotten at once. So the set is
+/// bounded however slowly changes are taken: by the peers that are here, and by those
+/// that were told to be.
 #[derive(Debug)]
 pub(crate) struct Presence {
     peers: BTreeMap<PeerId, Entry>,
     /// The same peers by the time at which they were heard of last.
     by_time: BTreeSet<(Instant, PeerId)>,
-    changes: VecDeque<PeerId>,
+    /// Peers of which there may be something to tell, in order.
+    changes: BTreeMap<u64, PeerId>,
+    n_changes: u64,
     max_peers: usize,
     interval: Duration,
 }
@@ -47,7 +51,8 @@ struct Entry {
     /// `None`: has left, and that is not told yet.
     heard: Option<Instant>,
     is_told: bool,
-    is_queued: bool,
+    /// Place in the changes.
+    queued: Option<u64>,
 }
 
 impl Presence {
@@ -55,7 +60,8 @@ impl Presence {
         Self {
             peers: BTreeMap::new(),
             by_time: BTreeSet::new(),
-            changes: VecDeque::new(),
+            changes: BTreeMap::new(),
+            n_changes: 0,
             max_peers,
             interval,
         }
@@ -71,16 +77,15 @@ impl Presence {
             address: address.into(),
             heard: None,
             is_told: false,
-            is_queued: false,
+            queued: None,
         });
         if *entry.address != *address {
             entry.address = address.into();
         }
         if let Some(before) = entry.heard.replace(now) {
             self.by_time.remove(&(before, peer));
-        } else if !entry.is_queued {
-            entry.is_queued = true;
-            self.changes.push_back(peer);
+        } else {
+            self.queue(peer);
         }
         self.by_time.insert((now, peer));
     }
@@ -91,11 +96,12 @@ impl Presence {
             address: "".into(),
             heard: None,
             is_told: false,
-            is_queued: false,
+            queued: None,
         });
-        if entry.heard.replace(now).is_none() && !entry.is_queued {
-            entry.is_queued = true;
-            self.changes.push_back(peer);
+        if let Some(before) = entry.heard.replace(now) {
+            self.by_time.remove(&(before, peer));
+        } else {
+            self.queue(peer);
         }
     }
 
@@ -122,7 +128,8 @@ impl Presence {
     /// Returns how many are kept, those included whose leaving is not told yet.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn n_known(&self) -> usize {
-        self.peers.len().max(self.changes.len())
+        let n_known = self.peers.len().max(self.changes.len());
+        n_known.max(self.by_time.len())
     }
 
     /// Returns when to call [`expire`](Self::expire), if anybody is here.
@@ -144,11 +151,11 @@ impl Presence {
 
     /// Takes the next change.
     pub(crate) fn next_change(&mut self) -> Option<Change> {
-        while let Some(peer) = self.changes.pop_front() {
+        while let Some((_, peer)) = self.changes.pop_first() {
             let Some(entry) = self.peers.get_mut(&peer) else {
                 continue;
             };
-            entry.is_queued = false;
+            entry.queued = None;
             let is_here = entry.heard.is_some();
             let was_told = std::mem::replace(&mut entry.is_told, is_here);
             if !is_here {
@@ -171,10 +178,25 @@ impl Presence {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
-        entry.heard = None;
-        if !entry.is_queued {
-            entry.is_queued = true;
-            self.changes.push_back(peer);
+        if let Some(heard) = entry.heard.take() {
+            self.by_time.remove(&(heard, peer));
+        }
+        if entry.is_told {
+            return self.queue(peer);
+        }
+        if let Some(place) = entry.queued {
+            self.changes.remove(&place);
+        }
+        self.peers.remove(&peer);
+    }
+
+    fn queue(&mut self, peer: PeerId) {
+        if let Some(entry) = self.peers.get_mut(&peer)
+            && entry.queued.is_none()
+        {
+            entry.queued = Some(self.n_changes);
+            self.changes.insert(self.n_changes, peer);
+            self.n_changes += 1;
         }
     }
 
@@ -257,8 +279,26 @@ mod tests {
             now += 10 * INTERVAL;
             presence.expire(now);
         }
-        assert!(presence.has_changes());
         assert_eq!(changes(&mut presence), [], "came and went");
         assert!(!presence.has_changes());
+    }
+
+    #[test]
+    fn r_trans_13_peers_that_come_and_go_untold_are_not_kept() {
+        let now = Instant::now();
+        let mut presence = Presence::new(2, INTERVAL);
+        let told = PeerId::random();
+        presence.joined(told, now);
+        assert_eq!(changes(&mut presence), [Change::Joined(told)]);
+        presence.gone(told);
+        for _ in 0..1_000 {
+            let peer = PeerId::random();
+            presence.joined(peer, now);
+            presence.heard(peer, "/a", now);
+            presence.gone(peer);
+            assert!(presence.n_known() <= 2, "{}", presence.n_known());
+        }
+        assert_eq!(changes(&mut presence), [Change::Left(told)]);
+        assert_eq!(presence.next_expiry(), None);
     }
 }
