@@ -163,7 +163,7 @@ impl Session {
             return;
         }
         if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.silent_at = now + heartbeat.interval + heartbeat.timeout;
+            heartbeat.heard(now);
         }
         let result = if frame.len() > self.max_message_bytes {
             Err(Violation::MessageTooLong)
@@ -484,6 +484,12 @@ impl Session {
 }
 
 impl Heartbeat {
+    fn heard(&mut self, now: Instant) {
+        self.silent_at = now + self.interval + self.timeout;
+        // What came while nothing was to be read has ended the time before it.
+        self.held_since = self.held_since.map(|_| now);
+    }
+
     fn next(&self) -> Option<Instant> {
         let silent_at = match self.held_since {
             Some(_) => None,

@@ -99,6 +99,23 @@ fn r_sio_6_time_without_reading_does_not_count_as_silence() {
     assert!(matches!(world.closed(), Closed::Silent));
 }
 
+/// The time before a message that came in spite of the hold is over.
+#[test]
+fn r_sio_6_what_comes_during_a_hold_is_not_counted_twice() {
+    for engine in ENGINES {
+        let mut world = World::connected(engine);
+        world.session.hold(world.now);
+        world.pass(3_600);
+        world.text("6");
+        world.pass(10);
+        world.session.resume(world.now);
+        world.pass(44);
+        assert!(world.session.closed().is_none());
+        world.pass(1);
+        assert!(matches!(world.closed(), Closed::Silent));
+    }
+}
+
 #[test]
 fn r_sio_6_absurd_times_are_brought_into_bounds() {
     for (interval, timeout, seconds) in [
