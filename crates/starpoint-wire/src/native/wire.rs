@@ -1,9 +1,13 @@
 //! The JSON objects of the profile, and nothing that they mean.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use data_encoding::BASE64;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer as _, Serialize,
+    de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
 /// Writes the arguments of an event or answer.
 pub(super) fn to_text<T: Serialize>(args: &T) -> String {
@@ -21,9 +25,33 @@ pub(super) fn first<T: DeserializeOwned>(args: &str) -> Option<T> {
 }
 
 fn argument<T: DeserializeOwned>(json: &str, at: usize) -> Option<T> {
-    // The text between the arguments is borrowed: nothing is copied.
-    let args: Vec<&serde_json::value::RawValue> = serde_json::from_str(json).ok()?;
-    serde_json::from_str(args.get(at)?.get()).ok()
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let text = deserializer.deserialize_seq(Argument(at)).ok()??;
+    deserializer.end().ok()?;
+    serde_json::from_str(text.get()).ok()
+}
+
+/// Takes one element of an array, borrowed, and looks over the others: nothing is kept
+/// of an array of a million empty ones.
+struct Argument(usize);
+
+impl<'de> Visitor<'de> for Argument {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the arguments of an event or answer")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        for _ in 0..self.0 {
+            if seq.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(None);
+            }
+        }
+        let argument = seq.next_element()?;
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(argument)
+    }
 }
 
 /// Reads bytes in base64, at most so many.

@@ -1,5 +1,7 @@
 //! Reads one side of a pipe, in pieces of any size.
 
+use std::fmt;
+
 use super::{
     END, MAX_CONTROL_BYTES, MAX_HEAD_BYTES,
     frame::{FrameHead, Opcode, PipeSender, expected_head_bytes, parse_head},
@@ -68,7 +70,7 @@ pub struct PipeStep {
 }
 
 /// Payload of a control frame, at most [`MAX_CONTROL_BYTES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct ControlPayload {
     bytes: [u8; MAX_CONTROL_BYTES],
     len: u8,
@@ -136,10 +138,25 @@ impl ControlPayload {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// The bytes behind `len` may be those of an earlier frame.
     fn push(&mut self, bytes: &[u8]) {
         let start = usize::from(self.len);
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len() as u8;
+    }
+}
+
+impl PartialEq for ControlPayload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for ControlPayload {}
+
+impl fmt::Debug for ControlPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ControlPayload({} bytes)", self.len)
     }
 }
 

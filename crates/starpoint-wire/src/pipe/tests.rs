@@ -215,3 +215,18 @@ proptest! {
         prop_assert_eq!(&copied, &plain);
     }
 }
+
+/// A longer payload before it leaves bytes behind in the decoder.
+#[test]
+fn equal_payloads_of_control_frames_are_equal() {
+    let ping = |payload: &[u8]| frame(Opcode::Ping, payload, None);
+    let alone = decode(PipeSender::Star, &ping(b"hi"), &[]);
+    let after = decode(
+        PipeSender::Star,
+        &[ping(b"longer"), ping(b"hi")].concat(),
+        &[],
+    );
+    assert_eq!(after.items[1], alone.items[0]);
+    let shown = format!("{:?}", alone.items[0].1);
+    assert_eq!(shown, "Ping(ControlPayload(2 bytes))");
+}
