@@ -276,16 +276,17 @@ pub fn packet(input: &[u8]) {
         Ok(Packet::Ping | Packet::Pong | Packet::Close | Packet::Connect | Packet::Noop)
         | Err(packet::Malformed) => {}
     }
-    if let Ok(Value::Array(args)) = serde_json::from_str(text) {
-        written(args);
+    if let Ok(args @ Value::Array(_)) = serde_json::from_str(text) {
+        written(&args.to_string());
     }
 }
 
 /// What the star writes is read by the same grammar.
-fn written(args: Vec<Value>) {
-    let text = Value::Array(args.clone()).to_string();
+fn written(text: &str) {
+    // Read anew: a number may not be read as it was before it was written.
+    let args: Vec<Value> = serde_json::from_str(text).expect("an array");
     let n_attachments = args.len() % 9;
-    let event = packet::event("name", &text, Some(args.len() as u64), n_attachments);
+    let event = packet::event("name", text, Some(args.len() as u64), n_attachments);
     let Ok(Packet::Event {
         json,
         ack,
@@ -298,7 +299,7 @@ fn written(args: Vec<Value>) {
     let whole: Vec<Value> = serde_json::from_str(json).expect("an array");
     assert_eq!(whole[0], "name");
     assert_eq!(whole[1..], args);
-    let answer = packet::answer(i64::MAX, &text);
+    let answer = packet::answer(i64::MAX, text);
     assert!(matches!(Packet::parse(&answer), Ok(Packet::Ack { args, .. }) if args == text));
 }
 
