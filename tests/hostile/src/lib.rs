@@ -180,6 +180,15 @@ pub async fn assert_still_serves(star: &mut Star) {
 /// When they cannot.
 pub async fn assert_talk(dialer: &mut Peer, callee: &mut Peer, dial_id: &str) {
     dialer.connect(callee, dial_id).await;
+    assert_hear(dialer, callee, dial_id).await;
+}
+
+/// Checks that two peers that are connected by a dial hear each other to the end.
+///
+/// # Panics
+///
+/// When they do not.
+pub async fn assert_hear(dialer: &mut Peer, callee: &mut Peer, dial_id: &str) {
     let (there, back) = (format!("{dial_id}.dialer"), format!("{dial_id}.listener"));
     dialer.client.write(&there, "a question").await;
     dialer.client.end(&there, json!([true])).await;
