@@ -403,9 +403,11 @@ impl Star {
         let Some(native) = self.native.as_mut().filter(|_| is_wanted) else {
             return self.emit_star(StarCall::Refuse { token });
         };
-        if native.offers.insert(token, deadline).is_some() {
+        // Said twice: the first one's deadline stays.
+        if native.offers.contains_key(&token) {
             return;
         }
+        native.offers.insert(token, deadline);
         native.offer_deadlines.insert((deadline, token));
         // Who dials natively is no legacy peer any more.
         native.legacy_peers.remove(&from);

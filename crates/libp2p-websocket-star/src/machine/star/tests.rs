@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use starpoint_wire::Refusal;
+use starpoint_wire::{
+    Refusal,
+    native::{ClientNonce, Hello, Nonce32, Openness, StarEvent, StarReply},
+};
 
 use super::*;
 use crate::error::Violation;
@@ -407,4 +410,64 @@ fn events_that_make_no_sense_change_nothing() {
     assert_eq!(peer.commands(), []);
     assert!(peer.events().is_empty());
     assert!(!peer.star.has_links());
+}
+
+/// A peer at a native star, joined.
+fn native() -> Peer {
+    let mut peer = Peer::home();
+    let nonce = ClientNonce::from_random([7; 16]);
+    let (config, address) = (Config::default(), peer.star.star.clone());
+    let keypair = peer.keypair.clone();
+    peer.star = Star::native(
+        &config,
+        keypair,
+        address,
+        Purpose::Home,
+        None,
+        nonce,
+        peer.now,
+    );
+    let key = Keypair::generate_ed25519();
+    let hello = Hello {
+        star: key.public().to_peer_id(),
+        challenge: Nonce32([1; 32]),
+        expires: 1,
+        openness: Openness::Proven,
+        grace: Duration::ZERO,
+        hosts: Vec::new(),
+    };
+    peer.event("star-hello", &hello.sign(&key, &nonce).unwrap());
+    peer.star.trust();
+    let joined = StarReply::Joined {
+        is_resumed: false,
+        pages: Vec::new(),
+    };
+    peer.answer(&CallTag::StarJoin, &joined.encode());
+    assert!(matches!(
+        peer.events()[..],
+        [Event::Greeted(_), Event::Joined]
+    ));
+    peer.commands();
+    peer
+}
+
+/// A star that says it again, later, must not upset the count of offers.
+#[test]
+fn a_pipe_that_is_offered_twice_is_one_offer() {
+    let mut peer = native();
+    let token = PipeToken::from_random([3; 32]);
+    let offer = StarEvent::Incoming {
+        from: PeerId::random(),
+        token,
+        record: None,
+    };
+    peer.event(offer.name(), &offer.args());
+    peer.pass(Duration::from_secs(1));
+    peer.event(offer.name(), &offer.args());
+    assert!(matches!(peer.events()[..], [Event::PipeOffered(..)]));
+    assert_eq!(peer.star.n_offers, 1);
+    peer.star.pipe_accepted(&token);
+    peer.pass(Duration::from_secs(60));
+    assert_eq!(peer.star.n_offers, 0);
+    assert!(matches!(peer.events()[..], []), "it was taken");
 }
