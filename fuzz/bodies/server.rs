@@ -16,7 +16,7 @@ use crate::{
     account::{Account, SMALL_BYTES},
     gate::{
         frames::{FrameHead, FrameWalker, MAX_HEADER_BYTES, Opcode, SeenFrame},
-        inbound::{Inbound, Stop},
+        inbound::{Inbound, KIND_BYTES, Stop},
         pong::Pong,
     },
     http::polling::{engine3, packets::Encoding},
@@ -204,7 +204,7 @@ fn pass(pieces: &[&[u8]], standing: Standing, account: &Arc<Account>) -> Passed 
                 None if stash.is_empty() => break,
                 None => assert!(n > 0),
                 Some(Stop::Incomplete) => {
-                    assert!(stash.len() < MAX_HEADER_BYTES);
+                    assert!(stash.len() < MAX_HEADER_BYTES + KIND_BYTES);
                     break;
                 }
                 Some(Stop::Held) => {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Bytes of a text that tell its [`Kind`].
-const KIND_BYTES: usize = 4;
+pub(crate) const KIND_BYTES: usize = 4;
 /// Longest text that may name another namespace: the library says the name in its
 /// refusal, which nobody has to read.
 const MAX_NAMESPACE_BYTES: u64 = 64;
