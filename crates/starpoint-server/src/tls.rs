@@ -114,7 +114,7 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// Warns when the key has one of the permission bits `exposed`.
+/// Warns when the key is usable and has one of the permission bits `exposed`.
 fn read(
     files: &TlsFiles,
     provider: &CryptoProvider,
@@ -123,8 +123,10 @@ fn read(
     let chain = chain_in(read_small(&files.cert)?.bytes())
         .map_err(|reason| invalid(&files.cert, reason))?;
     let key = read_small(&files.key)?;
+    let certified =
+        certified(chain, key.bytes(), provider).map_err(|reason| invalid(&files.key, reason))?;
     warn_if_exposed(&files.key, &key, exposed);
-    certified(chain, key.bytes(), provider).map_err(|reason| invalid(&files.key, reason))
+    Ok(certified)
 }
 
 /// Reads a chain of at least one certificate.

@@ -144,8 +144,8 @@ pub enum TargetError {
     /// The same for a link-local address: most often it is that of a service that has
     /// the credentials of the machine.
     #[error(
-        "link-local address, where clouds give out the credentials of a machine: offered under a \
-         name only"
+        "link-local address has to be named, as in metadata=169.254.169.254:80: clouds give out \
+         the credentials of a machine at some of them"
     )]
     LinkLocalUnnamed,
     /// The address is neither of this machine nor of the local network.
