@@ -31,8 +31,9 @@ use crate::{
 const MAX_OFFERS: usize = 4;
 /// Peers that a home keeps.
 const MAX_PEERS: usize = 3;
-/// Peers that the machine may know, those included whose leaving is not told yet.
-const MAX_KNOWN: usize = 2 * MAX_PEERS;
+/// Peers that the machine may know: those of a snapshot and from before it, and as many
+/// whose leaving is not told yet.
+const MAX_KNOWN: usize = 4 * MAX_PEERS;
 /// Ids that a script can name, so that its lines meet.
 const N_IDS: u8 = 8;
 

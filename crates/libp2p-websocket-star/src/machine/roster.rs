@@ -29,6 +29,21 @@ struct Space {
     snapshot: Option<Snapshot>,
 }
 
+impl Space {
+    /// Forgets peers until there are at most `max_peers`. While a snapshot is read, those
+    /// from before are kept as well; a star that begins one after the other and ends none
+    /// would add to them without bound.
+    fn shrink_to(&mut self, max_peers: usize) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while self.peers.len() > max_peers
+            && let Some(peer) = self.peers.pop_first()
+        {
+            changes.push(Change::Left(peer));
+        }
+        changes
+    }
+}
+
 #[derive(Debug, Default)]
 struct Snapshot {
     /// Who was in the pages so far.
@@ -52,7 +67,8 @@ pub(crate) struct Outcome {
 }
 
 impl Roster {
-    /// Creates an empty roster of these namespaces, of at most so many peers each.
+    /// Creates an empty roster of these namespaces, of at most `max_peers` peers each, and
+    /// twice as many while a snapshot replaces them.
     pub(crate) fn new(namespaces: &[Namespace], max_peers: usize) -> Self {
         let spaces = namespaces.iter().map(|n| (n.clone(), Space::default()));
         Self {
@@ -67,19 +83,20 @@ impl Roster {
         let Some(space) = self.spaces.get_mut(&page.namespace) else {
             return Outcome::default();
         };
+        let mut changes = Vec::new();
         if after.is_none() {
             space.seq = page.seq;
             space.snapshot = Some(Snapshot::default());
+            changes = space.shrink_to(self.max_peers);
         }
         // A page of a snapshot that was begun anew is of no more use.
         let awaited = space.snapshot.as_mut().filter(|s| s.after == after);
         let Some(snapshot) = awaited else {
-            return Outcome::default();
+            return self.without_those_elsewhere(changes);
         };
         let room = self.max_peers.saturating_sub(snapshot.peers.len());
         snapshot.peers.extend(page.ids().take(room));
         snapshot.after = page.next;
-        let mut changes = Vec::new();
         for peer in page.ids().take(room) {
             if space.peers.insert(peer) {
                 changes.push(Change::Joined(peer));
@@ -91,7 +108,8 @@ impl Roster {
                 namespace: page.namespace.clone(),
                 after: Some(next),
             });
-            return Outcome { changes, wanted };
+            let outcome = self.without_those_elsewhere(changes);
+            return Outcome { wanted, ..outcome };
         }
         let fresh = space.snapshot.take().unwrap_or_default();
         let gone: Vec<_> = space.peers.difference(&fresh.peers).copied().collect();
@@ -273,6 +291,23 @@ mod tests {
         let outcome = roster.page(&page(1, &all, Some(all[0])), None);
         assert_eq!((outcome.changes.len(), outcome.wanted), (10, None));
         assert_eq!(roster.batch(&batch(2, &all[10..], &[])).changes, []);
+    }
+
+    #[test]
+    fn r_trans_13_snapshots_that_never_end_do_not_add_up() {
+        let mut roster = roster(10);
+        let mut here = BTreeSet::new();
+        for seq in 1..50 {
+            let nine: [PeerId; 9] = peers();
+            let first = page(seq, &nine, Some(nine[0]));
+            for change in roster.page(&first, None).changes {
+                match change {
+                    Change::Joined(peer) => assert!(here.insert(peer)),
+                    Change::Left(peer) => assert!(here.remove(&peer)),
+                }
+            }
+            assert!(here.len() <= 20, "{} peers", here.len());
+        }
     }
 
     #[test]
