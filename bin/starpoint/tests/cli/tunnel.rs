@@ -403,7 +403,11 @@ fn a_host_that_is_stopped_ends_its_clients() {
 fn a_client_whose_terminal_is_closed_leaves() {
     let stage = Stage::new();
     let mut host = stage.expose(&[&port_of(service()), "--accept-all"]);
-    let (open, address) = host.open_listening();
+    // Tests may have been started to ignore the end of their own terminal.
+    let mut command = starpoint_under(&["env", "--default-signal=HUP"]);
+    command.args(["open", &host.code, "--listen", "127.0.0.1:0"]);
+    let mut open = Running::start(&mut command);
+    let address = listening(&mut open);
     open.signal("HUP");
     assert_eq!(open.wait().code, OK);
     assert_free(address);
