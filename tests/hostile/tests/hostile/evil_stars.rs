@@ -1,7 +1,10 @@
 //! The memory law for clients: whatever a star says, and whatever it does not read,
 //! its client stays below a bound and is at its star again when the star is.
 
-use std::process::{Child, Stdio};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, ChildStdout, Stdio},
+};
 
 use serde_json::json;
 use starpoint_hostile_tests::{
@@ -31,26 +34,39 @@ const FLOOD_TIME: Duration = Duration::from_secs(3);
 /// A client that keeps a place at a star.
 struct Listener {
     child: Child,
+    /// Kept open: it would end if nobody could read what it prints.
+    _stdout: BufReader<ChildStdout>,
     _folder: TempDir,
 }
 
 impl Listener {
-    fn start(port: u16) -> Self {
+    /// Starts one, and waits until it has joined for itself: it would end if it lost its
+    /// star before.
+    async fn start(port: u16) -> Self {
         let folder = TempDir::new().expect("a folder");
         let star = format!("/ip4/127.0.0.1/tcp/{port}/ws/p2p-websocket-star");
-        let child = command()
+        let mut child = command()
             .args(["listen", "--echo", "--star", &star, "--key"])
             .arg(folder.path().join("key"))
             .arg("--known-stars")
             .arg(folder.path().join("known"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the program starts");
         limit_data_of(child.id(), DATA_LIMIT_BYTES);
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let first_line = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).map(|_| (line, stdout))
+        });
+        let first_line = within("the client listens", first_line).await;
+        let (line, stdout) = first_line.expect("no panic").expect("text");
+        assert!(!line.is_empty(), "the client has ended: {:?}", child.wait());
         Self {
             child,
+            _stdout: stdout,
             _folder: folder,
         }
     }
@@ -79,7 +95,7 @@ async fn until_joined(star: &Star, listener: &mut Listener) {
 async fn attacked(profile: Profile, what: &str, attack: impl AsyncFn(&mut Raw)) {
     let star = Star::with_args(["--grace", "0s"]);
     let middle = Middle::start(star.port(), profile).await;
-    let mut listener = Listener::start(middle.port());
+    let mut listener = Listener::start(middle.port()).await;
     until_joined(&star, &mut listener).await;
     let baseline = rss_bytes_of(listener.child.id());
     for _ in 0..2 {
