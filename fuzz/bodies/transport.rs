@@ -10,10 +10,7 @@ use bytes::Bytes;
 use libp2p_identity::{Keypair, PeerId};
 use starpoint_wire::{
     DialId, StarAddress, StreamEnd,
-    native::{
-        ClientNonce, Hello, Nonce32, Openness, Page, PipeToken, PresenceBatch, StarEvent,
-        StarReply, Sync,
-    },
+    native::{self, ClientNonce, Hello, Nonce32, Openness, Page, PipeToken, PresenceBatch, Sync},
 };
 use web_time::Instant;
 
@@ -124,7 +121,10 @@ fn hellos() -> &'static [String; 2] {
                 grace: Duration::from_secs(1),
                 hosts: Vec::new(),
             };
-            hello.sign(key, &nonce()).expect("the key can sign")
+            hello
+                .sign(key, &nonce())
+                .expect("the key can sign")
+                .encode()
         })
     })
 }
@@ -269,13 +269,13 @@ impl Run {
             next: (arg & 8 != 0).then(|| peer_of(arg)),
         };
         let answer = match tag {
-            CallTag::StarJoin => StarReply::Joined {
+            CallTag::StarJoin => native::Reply::Joined {
                 is_resumed: arg & 8 != 0,
                 pages: vec![page],
             },
-            CallTag::StarDial(..) => StarReply::Dialed { record: None },
-            CallTag::Page(_) => StarReply::Page(page),
-            CallTag::Join | CallTag::Dial(_) | CallTag::Probe => StarReply::Done,
+            CallTag::StarDial(..) => native::Reply::Dialed { record: None },
+            CallTag::Page(_) => native::Reply::Page(page),
+            CallTag::Join | CallTag::Dial(_) | CallTag::Probe => native::Reply::Done,
         };
         self.star.handle_answer(&tag, &answer.encode(), self.now);
     }
@@ -292,16 +292,18 @@ impl Run {
             left: texts(who >> 4),
             sync: [Sync::InOrder, Sync::Lost][usize::from(arg >> 3 & 1)],
         };
-        self.event("star-presence", &batch.encode(), &[]);
+        let event = native::Event::Presence(batch).encode();
+        self.event(event.name, &event.args, &[]);
     }
 
     fn offer_pipe(&mut self, arg: u8) {
-        let event = StarEvent::Incoming {
+        let event = native::Event::Incoming {
             from: peer_of(arg / N_IDS),
             token: token_of(arg),
             record: None,
-        };
-        self.event(event.name(), &event.args(), &[]);
+        }
+        .encode();
+        self.event(event.name, &event.args, &[]);
     }
 
     fn greet(&mut self, arg: u8) {

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use crate::{
-    AddressRule, ClientCall, PeerAddress, PeerSpelling, StarAddress,
+    AddressRule, Call, PeerAddress, PeerSpelling, RemoteRefusal, StarAddress,
     challenge::{decode_public_key, encode_public_key},
-    client::{DialReply, JoinReply, MAX_LISTED_PEERS, ServerNotice, StarRefusal},
+    legacy::{self, MAX_LISTED_PEERS},
     limits::{MAX_ADDRESS_BYTES, MAX_DIAL_ID_BYTES, MAX_ERROR_TEXT_BYTES, MAX_PROOF_BYTES},
     native::{
-        ClientNonce, DialAnswer, HostPattern, JoinAnswer, MAX_ENTRIES, MAX_NAMESPACE_BYTES,
-        Namespace, NativeNotice, Page, PageAnswer, PipeToken, StarEvent, StarHost, StarReply,
+        self, ClientNonce, HostPattern, MAX_ENTRIES, MAX_NAMESPACE_BYTES, Namespace, Page,
+        PipeToken, StarHost,
     },
     pipe::{END, Opcode, PipeDecoder, PipeItem, PipeSender, PipeViolation, frame_head, head_bytes},
 };
@@ -69,15 +69,19 @@ pub fn packet(input: &[u8]) {
         return;
     };
     let attachments: Vec<Bytes> = parts.map(Bytes::copy_from_slice).collect();
-    let Ok(call) = ClientCall::decode(json, &attachments) else {
+    let Ok(call) = Call::decode(json, &attachments) else {
         return;
     };
     assert!(
         call.weight() <= input.len() + MAX_NUMBER_BYTES,
         "a call outweighs its packet"
     );
+    // Fields of a native call are bounded by their decoders.
+    let Call::Legacy(call) = call else {
+        return;
+    };
     match call {
-        ClientCall::Join {
+        legacy::Call::Join {
             address: text,
             proof,
         } => {
@@ -87,19 +91,17 @@ pub fn packet(input: &[u8]) {
                 assert_eq!(decode_public_key(&encode_public_key(&key)), Ok(key));
             }
         }
-        ClientCall::Leave { address: text } => address(text.as_bytes()),
-        ClientCall::Dial { from, to, .. } => {
+        legacy::Call::Leave { address: text } => address(text.as_bytes()),
+        legacy::Call::Dial { from, to, .. } => {
             address(from.as_bytes());
             address(to.as_bytes());
         }
-        ClientCall::StreamAccept { stream } | ClientCall::StreamQueue { stream, .. } => {
+        legacy::Call::StreamAccept { stream } | legacy::Call::StreamQueue { stream, .. } => {
             assert!((1..=MAX_DIAL_ID_BYTES).contains(&stream.dial.as_str().len()));
         }
-        ClientCall::StreamError { end, .. } => {
+        legacy::Call::StreamError { end, .. } => {
             assert!(format!("{end:?}").len() <= 12 * MAX_ERROR_TEXT_BYTES + 16);
         }
-        // Its fields are bounded by their decoders.
-        ClientCall::Star(_) => {}
     }
 }
 
@@ -207,106 +209,94 @@ pub fn client(input: &[u8]) {
     };
     let attachments: Vec<Bytes> = parts.map(Bytes::copy_from_slice).collect();
     let (name, args) = text.split_once('\n').unwrap_or(("", text));
-    if let Ok(notice) = ServerNotice::decode(name, args, &attachments) {
+    if let Ok(notice) = legacy::Event::decode(name, args, &attachments) {
         check_notice(&notice);
     }
-    match NativeNotice::decode(name, args) {
-        Some(NativeNotice::Presence(batch)) => {
-            assert!(batch.joined.len() <= MAX_ENTRIES && batch.left.len() <= MAX_ENTRIES);
-            let again = NativeNotice::decode(name, &batch.encode());
-            assert_eq!(again, Some(NativeNotice::Presence(batch)));
+    if let Some(event) = native::Event::decode(name, args) {
+        match &event {
+            native::Event::Presence(batch) => {
+                assert!(batch.joined.len() <= MAX_ENTRIES && batch.left.len() <= MAX_ENTRIES);
+            }
+            native::Event::Incoming { .. } => {}
+            native::Event::Hello(hello) => {
+                let nonce = ClientNonce::from_random([7; 16]);
+                assert!(hello.verify(&nonce).is_err(), "a signature out of nothing");
+            }
         }
-        Some(NativeNotice::Incoming {
-            from,
-            token,
-            record,
-        }) => {
-            let event = StarEvent::Incoming {
-                from,
-                token,
-                record: record.clone(),
-            };
-            let again = NativeNotice::decode(event.name(), &event.args());
-            let expected = NativeNotice::Incoming {
-                from,
-                token,
-                record,
-            };
-            assert_eq!(again, Some(expected));
-        }
-        Some(NativeNotice::Hello(hello)) => {
-            let nonce = ClientNonce::from_random([7; 16]);
-            assert!(hello.verify(&nonce).is_err(), "a signature out of nothing");
-        }
-        None => {}
+        let again = event.encode();
+        let decoded = native::Event::decode(again.name, &again.args);
+        assert_eq!(decoded, Some(event));
     }
     replies(args);
     hosts(name);
 }
 
-fn check_notice(notice: &ServerNotice) {
+fn check_notice(notice: &legacy::Event) {
     match notice {
-        ServerNotice::Incoming {
+        legacy::Event::Incoming {
             dial_id,
             from: address,
         } => {
             assert!(dial_id.as_str().len() <= MAX_DIAL_ID_BYTES);
             assert!(address.len() <= MAX_ADDRESS_BYTES);
         }
-        ServerNotice::Peer { address } | ServerNotice::Evicted { address } => {
+        legacy::Event::Peer { address } | legacy::Event::Evicted { address } => {
             assert!(address.len() <= MAX_ADDRESS_BYTES);
         }
-        ServerNotice::StreamAccept { stream }
-        | ServerNotice::StreamQueue { stream, .. }
-        | ServerNotice::StreamError { stream, .. } => {
+        legacy::Event::StreamAccept { stream }
+        | legacy::Event::StreamQueue { stream, .. }
+        | legacy::Event::StreamError { stream, .. } => {
             assert!(stream.dial.as_str().len() <= MAX_DIAL_ID_BYTES);
         }
     }
 }
 
 fn replies(args: &str) {
-    match JoinReply::decode(args) {
-        Ok(JoinReply::Joined { others }) => {
+    match legacy::JoinReply::decode(args) {
+        Ok(legacy::JoinReply::Joined { others }) => {
             assert!(others.len() <= MAX_LISTED_PEERS);
             assert!(others.iter().all(|other| other.len() <= MAX_ADDRESS_BYTES));
         }
-        Ok(JoinReply::Refused(refusal)) => check_refusal(&refusal),
-        Ok(JoinReply::Challenge(_)) | Err(_) => {}
+        Ok(legacy::JoinReply::Refused(refusal)) => check_refusal(&refusal),
+        Ok(legacy::JoinReply::Challenge(_)) | Err(_) => {}
     }
-    if let Ok(DialReply::Refused(refusal)) = DialReply::decode(args) {
+    if let Ok(legacy::DialReply::Refused(refusal)) = legacy::DialReply::decode(args) {
         check_refusal(&refusal);
     }
-    match JoinAnswer::decode(args) {
-        Ok(JoinAnswer::Joined { is_resumed, pages }) => {
+    match native::JoinReply::decode(args) {
+        Ok(native::JoinReply::Joined { is_resumed, pages }) => {
             pages.iter().for_each(check_page);
-            let again = StarReply::Joined {
+            let again = native::Reply::Joined {
                 is_resumed,
                 pages: pages.clone(),
             };
-            let expected = JoinAnswer::Joined { is_resumed, pages };
-            assert_eq!(JoinAnswer::decode(&again.encode()), Ok(expected));
+            let expected = native::JoinReply::Joined { is_resumed, pages };
+            assert_eq!(native::JoinReply::decode(&again.encode()), Ok(expected));
         }
-        Ok(JoinAnswer::Refused(refusal, _)) => check_refusal(&refusal),
+        Ok(native::JoinReply::Refused(refusal, _)) => check_refusal(&refusal),
         Err(_) => {}
     }
-    match PageAnswer::decode(args) {
-        Ok(PageAnswer::Page(page)) => {
+    match native::PageReply::decode(args) {
+        Ok(native::PageReply::Page(page)) => {
             check_page(&page);
-            let again = StarReply::Page(page.clone()).encode();
-            assert_eq!(PageAnswer::decode(&again), Ok(PageAnswer::Page(page)));
+            let again = native::Reply::Page(page.clone()).encode();
+            assert_eq!(
+                native::PageReply::decode(&again),
+                Ok(native::PageReply::Page(page))
+            );
         }
-        Ok(PageAnswer::Refused(refusal, _)) => check_refusal(&refusal),
+        Ok(native::PageReply::Refused(refusal, _)) => check_refusal(&refusal),
         Err(_) => {}
     }
-    match DialAnswer::decode(args) {
-        Ok(DialAnswer::Connected { record }) => {
-            let again = StarReply::Dialed {
+    match native::DialReply::decode(args) {
+        Ok(native::DialReply::Connected { record }) => {
+            let again = native::Reply::Dialed {
                 record: record.clone(),
             };
-            let expected = DialAnswer::Connected { record };
-            assert_eq!(DialAnswer::decode(&again.encode()), Ok(expected));
+            let expected = native::DialReply::Connected { record };
+            assert_eq!(native::DialReply::decode(&again.encode()), Ok(expected));
         }
-        Ok(DialAnswer::Refused(refusal, _)) => check_refusal(&refusal),
+        Ok(native::DialReply::Refused(refusal, _)) => check_refusal(&refusal),
         Err(_) => {}
     }
 }
@@ -316,8 +306,8 @@ fn check_page(page: &Page) {
     assert!(page.ids().count() <= page.peers.len());
 }
 
-fn check_refusal(refusal: &StarRefusal) {
-    if let StarRefusal::Other(text) = refusal {
+fn check_refusal(refusal: &RemoteRefusal) {
+    if let RemoteRefusal::Other(text) = refusal {
         assert!(text.len() <= MAX_ERROR_TEXT_BYTES.max(MAX_NUMBER_BYTES));
     }
     // Control characters are not shown.

@@ -23,7 +23,7 @@ use std::{
 
 use libp2p_identity::PeerId;
 use rand_core::CryptoRng;
-use starpoint_wire::{CallError, CallKind, CalleeAnswer, ClientCall, Cut, Refusal, Reply};
+use starpoint_wire::{Call, CallError, CallKind, Cut, Refusal, legacy};
 
 use crate::{
     account::Account,
@@ -36,8 +36,8 @@ use crate::{
     directory::{Directory, Seq},
     id::{AckId, ConnId, LinkId, SourceId},
     link::Link,
+    message::Message,
     native::Away,
-    outbox::Control,
     pipes::Pipes,
     quota,
     spaces::Spaces,
@@ -162,7 +162,7 @@ impl<R: CryptoRng> Broker<R> {
     pub fn call(
         &mut self,
         conn: ConnId,
-        call: Result<ClientCall, CallError>,
+        call: Result<Call, CallError>,
         ack: Option<AckId>,
         now: Instant,
     ) {
@@ -175,28 +175,37 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    fn valid_call(&mut self, conn: ConnId, call: ClientCall, ack: Option<AckId>, now: Instant) {
+    fn valid_call(&mut self, conn: ConnId, call: Call, ack: Option<AckId>, now: Instant) {
         match call {
-            ClientCall::Join { address, proof } => match ack {
-                Some(ack) => self.join(conn, &address, &proof, ack, now),
-                None => self.malformed(conn, CallKind::Join, None),
-            },
-            ClientCall::Leave { address } => self.leave(conn, &address, ack, now),
-            ClientCall::Dial { from, to, dial_id } => match ack {
-                Some(ack) => self.dial(conn, &from, &to, &dial_id, ack, now),
-                None => self.malformed(conn, CallKind::Dial, None),
-            },
-            ClientCall::StreamAccept { stream } => self.stream_accept(conn, stream),
-            ClientCall::StreamQueue { stream, payload } => {
-                self.stream_queue(conn, stream, payload, now);
-            }
-            ClientCall::StreamError { stream, end } => self.stream_error(conn, stream, end, now),
-            ClientCall::Star(call) => self.star_call(conn, call, ack, now),
+            Call::Legacy(call) => self.legacy_call(conn, call, ack, now),
+            Call::Native(call) => self.star_call(conn, call, ack, now),
         }
     }
 
-    /// A callee has answered a [`Command::Ask`].
-    pub fn answered(&mut self, link: LinkId, answer: CalleeAnswer, _now: Instant) {
+    fn legacy_call(&mut self, conn: ConnId, call: legacy::Call, ack: Option<AckId>, now: Instant) {
+        match (call, ack) {
+            (legacy::Call::Join { address, proof }, Some(ack)) => {
+                self.join(conn, &address, &proof, ack, now);
+            }
+            (legacy::Call::Leave { address }, ack) => self.leave(conn, &address, ack, now),
+            (legacy::Call::Dial { from, to, dial_id }, Some(ack)) => {
+                self.dial(conn, &from, &to, &dial_id, ack, now);
+            }
+            (legacy::Call::StreamAccept { stream }, _) => self.stream_accept(conn, stream),
+            (legacy::Call::StreamQueue { stream, payload }, _) => {
+                self.stream_queue(conn, stream, payload, now);
+            }
+            (legacy::Call::StreamError { stream, end }, _) => {
+                self.stream_error(conn, stream, end, now);
+            }
+            (call @ (legacy::Call::Join { .. } | legacy::Call::Dial { .. }), None) => {
+                self.malformed(conn, call.kind(), None);
+            }
+        }
+    }
+
+    /// A callee has answered a [`Message::Ask`].
+    pub fn answered(&mut self, link: LinkId, answer: legacy::CalleeAnswer, _now: Instant) {
         self.dial_answered(link, answer);
     }
 
@@ -353,11 +362,11 @@ impl<R: CryptoRng> Broker<R> {
 
     fn refuse(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
         *self.counters.refusals.entry(refusal).or_default() += 1;
-        self.reply(conn, ack, Reply::Refused(refusal));
+        self.reply(conn, ack, legacy::Reply::Refused(refusal));
     }
 
-    fn reply(&mut self, conn: ConnId, ack: AckId, reply: Reply) {
-        self.send(conn, Control::Reply(ack, reply));
+    fn reply(&mut self, conn: ConnId, ack: AckId, reply: legacy::Reply) {
+        self.send(conn, Message::Reply(ack, reply));
     }
 
     /// Closes a connection. It is sent nothing more: what still waits for it goes
@@ -375,7 +384,7 @@ impl<R: CryptoRng> Broker<R> {
     fn close_if_drained(&mut self, conn: ConnId) {
         if self.is_draining
             && self.conns.get(&conn).is_some_and(|connection| {
-                connection.links.is_empty() && connection.outbox.control.is_empty()
+                connection.links.is_empty() && connection.outbox.messages.is_empty()
             })
         {
             self.close(conn, CloseReason::ShuttingDown);

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use libp2p_identity::PeerId;
-use starpoint_wire::{
-    Proof, Refusal, Reply, ServerEvent,
-    native::{Hello, StarEvent, StarReply},
-};
+use starpoint_wire::{Proof, Refusal};
 
-use crate::id::{AckId, ConnId, LinkId, PipeId, ProofId};
+use crate::{
+    id::{ConnId, PipeId, ProofId},
+    message::Message,
+};
 
 /// Answer of [`Broker::poll`](crate::Broker::poll).
 #[derive(Debug, PartialEq)]
@@ -23,39 +23,12 @@ pub enum Output {
 /// One thing to do. Commands are carried out in order.
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    /// Acknowledge a call.
-    Reply {
-        /// Who called.
+    /// Send a message.
+    Send {
+        /// The receiver.
         conn: ConnId,
-        /// The number that the call carried.
-        ack: AckId,
-        /// The answer.
-        reply: Reply,
-    },
-    /// Send an event.
-    Emit {
-        /// To whom.
-        conn: ConnId,
-        /// What.
-        event: ServerEvent,
-    },
-    /// Send an event and report its acknowledgement with
-    /// [`Broker::answered`](crate::Broker::answered).
-    Ask {
-        /// To whom.
-        conn: ConnId,
-        /// Name for the answer.
-        link: LinkId,
-        /// What.
-        event: ServerEvent,
-    },
-    /// Sign the hello with the star's key, for the nonce of the connection, and send
-    /// it: the first thing that a native connection is sent.
-    Greet {
-        /// To whom.
-        conn: ConnId,
-        /// What.
-        hello: Box<Hello>,
+        /// The message.
+        message: Message,
     },
     /// Verify a signature elsewhere, and report
     /// [`Broker::verified`](crate::Broker::verified). Until then, calls and the end of
@@ -68,22 +41,6 @@ pub enum Command {
         ticket: ProofId,
         /// What.
         proof: Box<Proof>,
-    },
-    /// Acknowledge a call of the native profile.
-    StarReply {
-        /// Who called.
-        conn: ConnId,
-        /// The number that the call carried.
-        ack: AckId,
-        /// The answer.
-        reply: StarReply,
-    },
-    /// Send an event of the native profile.
-    StarEmit {
-        /// To whom.
-        conn: ConnId,
-        /// What.
-        event: StarEvent,
     },
     /// Join the two sides of a pipe, which are both waiting, and report
     /// [`Broker::pipe_ended`](crate::Broker::pipe_ended) when it is over.
@@ -133,12 +90,7 @@ impl Command {
     /// [`Broker::written`](crate::Broker::written) has to report.
     pub fn sends_to(&self) -> Option<ConnId> {
         match self {
-            Self::Reply { conn, .. }
-            | Self::Emit { conn, .. }
-            | Self::Ask { conn, .. }
-            | Self::Greet { conn, .. }
-            | Self::StarReply { conn, .. }
-            | Self::StarEmit { conn, .. } => Some(*conn),
+            Self::Send { conn, .. } => Some(*conn),
             Self::Verify { .. }
             | Self::OpenPipe { .. }
             | Self::DropPipe { .. }

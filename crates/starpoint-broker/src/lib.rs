@@ -41,6 +41,7 @@ mod command;
 mod config;
 mod counters;
 mod id;
+mod message;
 pub mod quota;
 
 mod connection;
@@ -59,3 +60,4 @@ pub use command::{CloseReason, Command, Output};
 pub use config::{Challenge, Config};
 pub use counters::{Counters, Gauges};
 pub use id::{AckId, ConnId, LinkId, PipeId, PipeSide, ProofId, SourceId};
+pub use message::Message;

@@ -2,44 +2,19 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use starpoint_wire::{
-    Direction, Reply, ServerEvent,
-    native::{Hello, StarEvent, StarReply},
-};
+use starpoint_wire::Direction;
 
 use crate::{
     account::Account,
-    id::{AckId, ConnId, LinkId, SourceId},
+    id::{ConnId, LinkId, SourceId},
+    message::Message,
     quota::{WINDOW_BYTES, WINDOW_PACKETS},
 };
-
-/// A reply or notice.
-#[derive(Debug)]
-pub(crate) enum Control {
-    Reply(AckId, Reply),
-    Emit(ServerEvent),
-    Ask(LinkId, ServerEvent),
-    Greet(Box<Hello>),
-    StarReply(AckId, StarReply),
-    StarEvent(StarEvent),
-}
-
-impl Control {
-    pub(crate) fn weight(&self) -> usize {
-        match self {
-            Self::Reply(_, reply) => reply.weight(),
-            Self::Emit(event) | Self::Ask(_, event) => event.weight(),
-            Self::Greet(hello) => hello.weight(),
-            Self::StarReply(_, reply) => reply.weight(),
-            Self::StarEvent(event) => event.weight(),
-        }
-    }
-}
 
 /// What goes out to a connection next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    Control(Control),
+    Message(Message),
     /// The first thing that waits in this stream.
     Stream(LinkId, Direction),
 }
@@ -47,8 +22,8 @@ pub(crate) enum Next {
 /// The way to one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    pub(crate) control: VecDeque<Control>,
-    pub(crate) control_bytes: usize,
+    pub(crate) messages: VecDeque<Message>,
+    pub(crate) message_bytes: usize,
     /// Streams with something to send, each once, in turn.
     pub(crate) ready: VecDeque<(LinkId, Direction)>,
     /// The last that went out was a reply or notice, and a stream is next: a
@@ -94,10 +69,10 @@ impl Outbox {
         if is_streams_turn && let Some((link, direction)) = self.ready.pop_front() {
             return Some(Next::Stream(link, direction));
         }
-        if let Some(control) = self.control.pop_front() {
-            self.control_bytes -= control.weight();
+        if let Some(message) = self.messages.pop_front() {
+            self.message_bytes -= message.weight();
             self.is_streams_turn = true;
-            return Some(Next::Control(control));
+            return Some(Next::Message(message));
         }
         let (link, direction) = self.ready.pop_front()?;
         Some(Next::Stream(link, direction))

@@ -8,7 +8,9 @@ use std::{
 };
 
 use libp2p_identity::PeerId;
-use starpoint_wire::native::{BATCH_CHANGES, Namespace, Page, PresenceBatch, Sync};
+use starpoint_wire::native::{
+    BATCH_CHANGES, EncodedEvent, Event, Namespace, Page, PresenceBatch, Sync,
+};
 
 use crate::{
     id::ConnId,
@@ -54,8 +56,8 @@ struct Change {
 /// What a namespace has to say.
 #[derive(Debug)]
 pub(crate) struct Flush {
-    /// Arguments of the batches, in order.
-    pub(crate) batches: Vec<Arc<str>>,
+    /// The batches, in order.
+    pub(crate) batches: Vec<EncodedEvent>,
     pub(crate) readers: Vec<ConnId>,
 }
 
@@ -171,7 +173,7 @@ impl Spaces {
     }
 
     /// Returns the arguments that tell a reader that it has missed something.
-    pub(crate) fn lost(&self, namespace: &Namespace) -> Arc<str> {
+    pub(crate) fn lost(&self, namespace: &Namespace) -> EncodedEvent {
         let seq = self.spaces.get(namespace).map_or(0, |space| space.seq);
         let batch = PresenceBatch {
             namespace: namespace.clone(),
@@ -180,7 +182,7 @@ impl Spaces {
             left: Vec::new(),
             sync: Sync::Lost,
         };
-        batch.encode().into()
+        Event::Presence(batch).encode()
     }
 
     /// Returns how many namespaces there are.
@@ -232,7 +234,7 @@ impl Space {
         fair.clamp(MIN_BATCH_INTERVAL, MAX_BATCH_INTERVAL)
     }
 
-    fn take_batches(&mut self, namespace: &Namespace) -> Vec<Arc<str>> {
+    fn take_batches(&mut self, namespace: &Namespace) -> Vec<EncodedEvent> {
         let changes: Vec<Change> = std::mem::take(&mut self.changes).into_values().collect();
         if self.readers.is_empty() {
             return Vec::new();
@@ -251,7 +253,7 @@ impl Space {
                 left: texts(false),
                 sync: Sync::InOrder,
             };
-            batches.push(batch.encode().into());
+            batches.push(Event::Presence(batch).encode());
         }
         batches
     }

@@ -25,6 +25,7 @@ mod tls;
 mod gate;
 mod http;
 mod native;
+mod outlet;
 mod pipe;
 mod pipes;
 mod socketio;

@@ -19,12 +19,12 @@ use std::{
 use bytes::Bytes;
 use socketioxide::socket::Socket;
 use starpoint_broker::{AckId, ConnId, Ending, LinkId, PipeId};
-use starpoint_wire::{CallError, CalleeAnswer, ClientCall, native::PipeToken};
+use starpoint_wire::{Call, CallError, legacy, native::PipeToken};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
     account::Charge,
-    native::Outgoing,
+    outlet::Outlet,
     pipes::Arrival,
     registry::PollingRoom,
     source::Source,
@@ -54,10 +54,13 @@ pub(crate) enum Event {
     /// connected.
     Connected {
         session: Arc<Session>,
-        socket: ClientSocket,
+        outlet: Outlet,
     },
     /// A native client has answered a question.
-    Answered { link: LinkId, answer: CalleeAnswer },
+    Answered {
+        link: LinkId,
+        answer: legacy::CalleeAnswer,
+    },
     /// Somebody wants to open a side of a pipe; `None` is no token at all.
     PipeArrived {
         token: Option<PipeToken>,
@@ -70,7 +73,7 @@ pub(crate) enum Event {
     /// A client has sent an event.
     Call {
         conn: ConnId,
-        call: Result<ClientCall, CallError>,
+        call: Result<Call, CallError>,
         ack: Option<AckId>,
         /// To be given back with [`Session::handled`].
         charge: Charge,
@@ -79,15 +82,6 @@ pub(crate) enum Event {
     Progress { conn: ConnId },
     /// A client is gone.
     Disconnected { conn: ConnId, ending: Ending },
-}
-
-/// The way to a client.
-#[derive(Clone, Debug)]
-pub(crate) enum ClientSocket {
-    /// Through the library.
-    Legacy(Arc<Socket>),
-    /// Through the star's own queue.
-    Native(Arc<Outgoing>),
 }
 
 /// State of one client that its transport and the star both touch.
@@ -207,18 +201,18 @@ impl Session {
     pub(crate) fn call(
         self: &Arc<Self>,
         socket: &Arc<Socket>,
-        call: Result<ClientCall, CallError>,
+        call: Result<Call, CallError>,
         ack: Option<AckId>,
     ) {
         let call = call.map(|call| call.map_payload(|payload| self.unpinned(payload)));
-        let weight = call.as_ref().map_or(0, ClientCall::weight) + CALL_OVERHEAD_BYTES;
+        let weight = call.as_ref().map_or(0, Call::weight) + CALL_OVERHEAD_BYTES;
         let mut stage = lock(&self.stage);
         match *stage {
             Stage::Silent => {
                 *stage = Stage::Known;
                 self.tell(Event::Connected {
                     session: self.clone(),
-                    socket: ClientSocket::Legacy(socket.clone()),
+                    outlet: Outlet::Legacy(socket.clone()),
                 });
             }
             Stage::Known => {}
@@ -228,30 +222,30 @@ impl Session {
     }
 
     /// Tells the star that a native client is here, once.
-    pub(crate) fn connected(self: &Arc<Self>, socket: ClientSocket) {
+    pub(crate) fn connected(self: &Arc<Self>, outlet: Outlet) {
         let mut stage = lock(&self.stage);
         if *stage == Stage::Silent {
             *stage = Stage::Known;
             let session = self.clone();
-            self.tell(Event::Connected { session, socket });
+            self.tell(Event::Connected { session, outlet });
         }
     }
 
     /// Hands a call of a native client to the star; see [`call`](Self::call).
-    pub(crate) fn native_call(&self, call: Result<ClientCall, CallError>, ack: Option<AckId>) {
+    pub(crate) fn native_call(&self, call: Result<Call, CallError>, ack: Option<AckId>) {
         if *lock(&self.stage) == Stage::Known {
             let call = call.map(|call| call.map_payload(|payload| self.unpinned(payload)));
-            let weight = call.as_ref().map_or(0, ClientCall::weight) + CALL_OVERHEAD_BYTES;
+            let weight = call.as_ref().map_or(0, Call::weight) + CALL_OVERHEAD_BYTES;
             self.hand_over(call, ack, weight);
         }
     }
 
     /// Hands the answer to a question to the star.
-    pub(crate) fn answered(&self, link: LinkId, answer: CalleeAnswer) {
+    pub(crate) fn answered(&self, link: LinkId, answer: legacy::CalleeAnswer) {
         self.tell(Event::Answered { link, answer });
     }
 
-    fn hand_over(&self, call: Result<ClientCall, CallError>, ack: Option<AckId>, weight: usize) {
+    fn hand_over(&self, call: Result<Call, CallError>, ack: Option<AckId>, weight: usize) {
         let inbox = self.inbox_bytes.fetch_add(weight, Ordering::AcqRel) + weight;
         if inbox > INBOX_HIGH_BYTES {
             self.is_inbox_full.store(true, Ordering::Release);

@@ -10,15 +10,15 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use socketioxide::{
-    AckError, ParserConfig, SendError, SocketError, SocketIo,
+    AckError, ParserConfig, SendError, SocketIo,
     adapter::LocalAdapter,
-    extract::{AckSender, SocketRef},
-    handler::{ConnectHandler, FromMessageParts, MessageHandler, Value},
+    extract::SocketRef,
+    handler::{ConnectHandler, MessageHandler, Value},
     service::SocketIoService,
     socket::Socket,
 };
 use starpoint_broker::{AckId, quota};
-use starpoint_wire::{CallError, CallKind, CalleeAnswer, ClientCall, Reply, ServerEvent};
+use starpoint_wire::{Call, CallError, CallKind, legacy};
 
 use crate::session::Session;
 
@@ -71,27 +71,6 @@ impl Kind {
     }
 }
 
-/// Why something could not be sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Unsent {
-    /// The client is gone.
-    Closed,
-    /// The transport's queue is full: more was sent than the window allows.
-    Full,
-    /// The value does not go into a packet.
-    Encoding,
-}
-
-impl From<SendError> for Unsent {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Serialize(_) => Self::Encoding,
-            SendError::Socket(SocketError::Closed) => Self::Closed,
-            SendError::Socket(SocketError::InternalChannelFull) => Self::Full,
-        }
-    }
-}
-
 /// Largest long-polling payload for a largest message: base64 and some.
 pub(crate) fn max_payload_bytes(max_message_bytes: usize) -> u64 {
     let bytes = max_message_bytes + quota::WINDOW_BYTES + HEAD_BYTES;
@@ -140,7 +119,7 @@ impl MessageHandler<LocalAdapter, ()> for CallHandler {
         let call = match value {
             Value::Str(json, attachments) => {
                 let attachments: Vec<_> = attachments.into_iter().flatten().collect();
-                ClientCall::decode(json.as_str(), &attachments)
+                Call::decode(json.as_str(), &attachments)
             }
             Value::Bytes(_) => Err(CallError {
                 kind: CallKind::Unknown,
@@ -150,26 +129,19 @@ impl MessageHandler<LocalAdapter, ()> for CallHandler {
     }
 }
 
-/// Answers a call.
-pub(crate) fn acknowledge(socket: &Arc<Socket>, ack: AckId, reply: &Reply) -> Result<(), Unsent> {
-    let mut nothing = Value::Str(Default::default(), None);
-    let Ok(sender) = AckSender::from_message_parts(socket, &mut nothing, &Some(ack.0));
-    Ok(sender.send(reply)?)
-}
-
-/// Sends an event and returns what becomes of its acknowledgement: `None` when
-/// there is none in time.
+/// Sends an event and returns its acknowledgement to come: `None` when there is none in
+/// time.
 pub(crate) fn ask(
     socket: &Socket,
-    event: &ServerEvent,
+    event: &legacy::Event,
     timeout: Duration,
-) -> Result<BoxFuture<'static, Option<CalleeAnswer>>, Unsent> {
+) -> Result<BoxFuture<'static, Option<legacy::CalleeAnswer>>, SendError> {
     let answer = socket
         .timeout(timeout)
-        .emit_with_ack::<_, CalleeAnswer>(event.name(), event)?;
+        .emit_with_ack::<_, legacy::CalleeAnswer>(event.name(), event)?;
     let read = |answer| match answer {
         Ok(answer) => Some(answer),
-        Err(AckError::Decode(_)) => Some(CalleeAnswer::unreadable()),
+        Err(AckError::Decode(_)) => Some(legacy::CalleeAnswer::unreadable()),
         Err(AckError::Timeout | AckError::Socket(_)) => None,
     };
     Ok(answer.map(read).boxed())

@@ -9,17 +9,16 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::rngs::StdRng;
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Output, SourceId,
+    Broker, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Message, Output, SourceId,
 };
-use starpoint_wire::{CalleeAnswer, Reply, ServerEvent, limits::DIAL_DEADLINE, native::StarReply};
+use starpoint_wire::{legacy, native};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    native::Outgoing,
+    outlet::{Answer, Outlet, Unsent},
     pipes::Pipes,
     proofs::{Proofs, Verified},
-    session::{ClientSocket, Event, Session},
-    socketio,
+    session::{Event, Session},
     source::Source,
 };
 
@@ -47,7 +46,7 @@ pub(crate) struct Snapshot {
 /// A client, as the star sees it.
 struct Client {
     session: Arc<Session>,
-    socket: ClientSocket,
+    outlet: Outlet,
     /// What waits for a signature of the client to be verified; `None` when none is.
     held: Option<VecDeque<Event>>,
     seen_packets: u64,
@@ -59,8 +58,6 @@ struct Writers {
     source: Arc<Source>,
     n_clients: usize,
 }
-
-type Answer = (LinkId, Option<CalleeAnswer>);
 
 pub(crate) struct Star {
     broker: Broker<StdRng>,
@@ -152,13 +149,13 @@ impl Star {
         };
         let now = Instant::now();
         match event {
-            Event::Connected { session, socket } => {
+            Event::Connected { session, outlet } => {
                 let conn = session.conn;
                 let source = self.note_client(&session.source);
-                let is_native = matches!(socket, ClientSocket::Native(_));
+                let is_native = matches!(outlet, Outlet::Native(_));
                 let client = Client {
                     session,
-                    socket,
+                    outlet,
                     held: None,
                     seen_packets: 0,
                     seen_bytes: 0,
@@ -248,7 +245,7 @@ impl Star {
         self.broker.written(conn, new_packets, new_bytes, now);
     }
 
-    fn answered(&mut self, link: LinkId, answer: Option<CalleeAnswer>) {
+    fn answered(&mut self, link: LinkId, answer: Option<legacy::CalleeAnswer>) {
         // Without an answer the broker's own deadline, or the callee's leaving, ends
         // the dial.
         if let Some(answer) = answer {
@@ -342,10 +339,7 @@ impl Star {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Reply { conn, ack, reply } => self.reply(conn, ack, &reply),
-            Command::Emit { conn, event } => self.emit(conn, &event),
-            Command::Ask { conn, link, event } => self.ask(conn, link, &event),
-            Command::Greet { conn, hello } => self.native(conn, |out| out.greet(hello)),
+            Command::Send { conn, message } => self.send(conn, message),
             Command::Verify {
                 conn,
                 ticket,
@@ -356,13 +350,6 @@ impl Star {
                 }
                 self.proofs.verify(conn, ticket, proof);
             }
-            Command::StarReply { conn, ack, reply } => {
-                if matches!(reply, StarReply::Joined { .. }) {
-                    self.joined(conn);
-                }
-                self.native(conn, |out| out.star_reply(ack, &reply));
-            }
-            Command::StarEmit { conn, event } => self.native(conn, |out| out.star_event(&event)),
             Command::OpenPipe {
                 pipe,
                 dialer,
@@ -383,95 +370,31 @@ impl Star {
         }
     }
 
-    fn joined(&self, conn: ConnId) {
-        if let Some(client) = self.clients.get(&conn) {
-            client.session.set_joined();
-        }
-    }
-
     fn set_paused(&self, conn: ConnId, paused: bool) {
         if let Some(client) = self.clients.get(&conn) {
             client.session.set_paused(paused);
         }
     }
 
-    fn reply(&mut self, conn: ConnId, ack: AckId, reply: &Reply) {
+    /// Sends a message. A client that cannot be sent to is gone: nothing is lost without
+    /// its streams ending with an error.
+    fn send(&mut self, conn: ConnId, message: Message) {
         let Some(client) = self.clients.get(&conn) else {
             return;
         };
-        if matches!(reply, Reply::Joined(_)) {
+        if is_join(&message) {
             client.session.set_joined();
         }
-        let sent = match &client.socket {
-            ClientSocket::Legacy(socket) => socketio::acknowledge(socket, ack, reply),
-            ClientSocket::Native(out) => {
-                out.reply(ack, reply);
-                Ok(())
-            }
-        };
-        self.sent(conn, 1, sent);
-    }
-
-    fn emit(&mut self, conn: ConnId, event: &ServerEvent) {
-        let Some(client) = self.clients.get(&conn) else {
-            return;
-        };
-        let sent = match &client.socket {
-            ClientSocket::Legacy(socket) => socket.emit(event.name(), event).map_err(Into::into),
-            ClientSocket::Native(out) => {
-                out.emit(event);
-                Ok(())
-            }
-        };
-        self.sent(conn, event.packets(), sent);
-    }
-
-    fn ask(&mut self, conn: ConnId, link: LinkId, event: &ServerEvent) {
-        let Some(client) = self.clients.get(&conn) else {
-            return;
-        };
-        let sent = match &client.socket {
-            ClientSocket::Legacy(socket) => {
-                let asked = socketio::ask(socket, event, DIAL_DEADLINE * 2);
-                asked.map(|answer| {
-                    let answer = answer.map(move |answer| (link, answer));
-                    self.answers.push(answer.boxed());
-                })
-            }
-            ClientSocket::Native(out) => {
-                out.ask(link, event);
-                Ok(())
-            }
-        };
-        self.sent(conn, event.packets(), sent);
-    }
-
-    /// Queues something for a native client, whose queue never fails.
-    fn native(&mut self, conn: ConnId, queue: impl FnOnce(&Outgoing)) {
-        if let Some(Client {
-            socket: ClientSocket::Native(out),
-            session,
-            ..
-        }) = self.clients.get(&conn)
-        {
-            queue(out);
-            session.sent(1);
-        }
-    }
-
-    /// Notes what became of something sent. A client that cannot be sent to is
-    /// gone: nothing is lost without its streams ending with an error.
-    fn sent(&mut self, conn: ConnId, packets: usize, result: Result<(), socketio::Unsent>) {
-        match result {
-            Ok(()) => {
-                if let Some(client) = self.clients.get(&conn) {
-                    client.session.sent(packets);
-                }
+        let packets = message.packets();
+        match client.outlet.send(message) {
+            Ok(answer) => {
+                client.session.sent(packets);
+                self.answers.extend(answer);
             }
             Err(error) => {
                 match error {
-                    socketio::Unsent::Closed => {}
-                    socketio::Unsent::Full | socketio::Unsent::Encoding => {
+                    Unsent::Closed => {}
+                    Unsent::Full | Unsent::Encoding => {
                         tracing::warn!(conn = conn.0, ?error, "Connection given up");
                     }
                 }
@@ -500,5 +423,14 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Returns whether the message says that a client has joined.
+fn is_join(message: &Message) -> bool {
+    match message {
+        Message::Reply(_, reply) => matches!(reply, legacy::Reply::Joined(_)),
+        Message::NativeReply(_, reply) => matches!(reply, native::Reply::Joined { .. }),
+        Message::Event(_) | Message::Ask(..) | Message::Hello(_) | Message::NativeEvent(_) => false,
     }
 }

@@ -7,26 +7,26 @@
 //! normative text is `spec/13-native.md`.
 
 mod call;
+mod event;
 mod hello;
 mod host;
 mod join;
 mod namespace;
-mod notice;
 mod page;
 mod record;
 mod reply;
 mod token;
 mod wire;
 
-pub use call::{JoinCall, StarCall};
+pub use call::{Call, JoinCall};
+pub use event::{EncodedEvent, Event, PresenceBatch, Sync};
 pub use hello::{ClientNonce, Hello, Nonce32, Openness, SignedHello};
 pub use host::{HostPattern, StarHost};
 pub use join::JoinTerms;
 pub use namespace::Namespace;
-pub use notice::{NativeNotice, PresenceBatch, StarEvent, Sync};
 pub use page::Page;
 pub use record::PeerRecord;
-pub use reply::{DialAnswer, JoinAnswer, PageAnswer, StarReply};
+pub use reply::{DialReply, JoinReply, PageReply, Reply};
 pub use token::PipeToken;
 
 pub use crate::proof::ProofError;

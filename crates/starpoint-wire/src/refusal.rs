@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::limits::MAX_ERROR_TEXT_BYTES;
+
 /// Why a call was refused (R-REFUSE-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
@@ -172,6 +174,42 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
     }
+}
+
+/// A refusal as a client reads it: from the star, or from a peer through it.
+///
+/// The wire has one text for both, so a peer that uses a star's words looks like
+/// the star.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RemoteRefusal {
+    /// In the words of `spec/03-refusals.md`.
+    #[error("{0}")]
+    Known(Refusal),
+    /// In other words: an original star's, or a peer's. At most
+    /// [`MAX_ERROR_TEXT_BYTES`](crate::limits::MAX_ERROR_TEXT_BYTES); for people.
+    /// Empty where no words are given: original stars do so when a key does not
+    /// parse or is not that of the address.
+    #[error("{0:?}")]
+    Other(String),
+}
+
+impl RemoteRefusal {
+    /// Reads a refusal's text; it is cut, not refused, when it is too long.
+    pub fn from_text(text: String) -> Self {
+        let known = Refusal::ALL.into_iter().find(|r| r.text() == text);
+        known.map_or_else(|| Self::Other(cut_text(text)), Self::Known)
+    }
+}
+
+/// Cuts a peer's error text to [`MAX_ERROR_TEXT_BYTES`] at a character border
+/// (R-LIMIT-4).
+pub(crate) fn cut_text(mut text: String) -> String {
+    let mut end = MAX_ERROR_TEXT_BYTES.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
 }
 
 /// Why the star ended a stream that its writer had not ended (R-REFUSE-3).

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rand::RngExt;
 use starpoint_broker::{Challenge, ConnId, quota};
 use starpoint_wire::{
-    ClientCall, DialId, Direction, Refusal, StreamEnd, StreamId, limits::NONCE_LIFETIME,
+    Call, DialId, Direction, Refusal, StreamEnd, StreamId, legacy, limits::NONCE_LIFETIME,
 };
 
 use crate::{
@@ -128,7 +128,11 @@ impl World {
         self.register(conn, address);
         let expected = Expected::Joined(self.model.others(conn, is_modern));
         let address = self.spelled(conn, address);
-        self.ask(conn, ClientCall::Join { address, proof }, expected);
+        self.ask(
+            conn,
+            Call::Legacy(legacy::Call::Join { address, proof }),
+            expected,
+        );
     }
 
     /// One step of a join, with a right or a wrong proof.
@@ -178,10 +182,10 @@ impl World {
                     return;
                 }
                 let refused = Expected::Refused(Refusal::IdMismatch.text());
-                let call = ClientCall::Join {
+                let call = Call::Legacy(legacy::Call::Join {
                     address: victim,
                     proof: thief,
-                };
+                });
                 return self.ask(conn, call, refused);
             }
         };
@@ -190,7 +194,11 @@ impl World {
             client.nonces.retain(|_, (_, since)| !is_expired(*since));
         }
         let address = self.spelled(conn, address);
-        self.ask(conn, ClientCall::Join { address, proof }, expected);
+        self.ask(
+            conn,
+            Call::Legacy(legacy::Call::Join { address, proof }),
+            expected,
+        );
     }
 
     fn leave(&mut self, conn: ConnId) {
@@ -212,7 +220,11 @@ impl World {
             self.model.unregister(&address);
         }
         let address = self.spelled(conn, &address);
-        self.ask(conn, ClientCall::Leave { address }, expected);
+        self.ask(
+            conn,
+            Call::Legacy(legacy::Call::Leave { address }),
+            expected,
+        );
     }
 
     fn dial(&mut self, conn: ConnId) {
@@ -239,11 +251,11 @@ impl World {
                 Some(callee) => self.taken(conn, callee, id),
             }
         };
-        let call = ClientCall::Dial {
+        let call = Call::Legacy(legacy::Call::Dial {
             from: self.spelled(conn, from),
             to: to.to_owned(),
             dial_id: id.to_owned(),
-        };
+        });
         let busy = |world: &Self| {
             let refusals = &world.counters().refusals;
             refusals
@@ -296,11 +308,11 @@ impl World {
             return;
         }
         let expected = Expected::Refused(Refusal::DuplicateDialId.text());
-        let call = ClientCall::Dial {
+        let call = Call::Legacy(legacy::Call::Dial {
             from,
             to,
             dial_id: id,
-        };
+        });
         self.ask(conn, call, expected);
     }
 
@@ -357,9 +369,9 @@ impl World {
                 name.1 == Direction::Listener && self.model.dials[&name.0].stage != Stage::Open;
             stream.reader == conn && !is_early && !stream.is_done()
         });
-        let call = ClientCall::StreamAccept {
+        let call = Call::Legacy(legacy::Call::StreamAccept {
             stream: stream_id(name),
-        };
+        });
         let is_stray = self.stream_call(conn, call);
         self.judge(is_valid, is_stray, name);
         if !is_stray {
@@ -393,7 +405,10 @@ impl World {
         };
         let payload: Bytes = content(name, stream.sent.len(), len).into();
         let stream = stream_id(name);
-        let is_stray = self.stream_call(conn, ClientCall::StreamQueue { stream, payload });
+        let is_stray = self.stream_call(
+            conn,
+            Call::Legacy(legacy::Call::StreamQueue { stream, payload }),
+        );
         self.judge(is_valid, is_stray, name);
         if !is_stray {
             self.model.stream(&name.0, name.1).sent.push(len);
@@ -429,10 +444,10 @@ impl World {
             false => StreamEnd::Clean,
         };
         let is_valid = self.may_write(conn, name);
-        let call = ClientCall::StreamError {
+        let call = Call::Legacy(legacy::Call::StreamError {
             stream: stream_id(name),
             end: end.clone(),
-        };
+        });
         let is_stray = self.stream_call(conn, call);
         self.judge(is_valid, is_stray, name);
         if !is_stray {
@@ -454,15 +469,15 @@ impl World {
             let is_mine = self.model.streams[&name].writer == conn;
             let stream = stream_id(&name);
             let call = match (is_reader, is_mine) {
-                (true, _) => ClientCall::StreamQueue {
+                (true, _) => Call::Legacy(legacy::Call::StreamQueue {
                     stream,
                     payload: Bytes::from_static(b"x"),
-                },
-                (_, true) => ClientCall::StreamAccept { stream },
-                (false, false) => ClientCall::StreamError {
+                }),
+                (_, true) => Call::Legacy(legacy::Call::StreamAccept { stream }),
+                (false, false) => Call::Legacy(legacy::Call::StreamError {
                     stream,
                     end: StreamEnd::Clean,
-                },
+                }),
             };
             let is_stray = self.stream_call(conn, call);
             assert!(is_stray, "{conn:?} got hold of {name:?}");

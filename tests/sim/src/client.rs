@@ -5,8 +5,8 @@ use std::{
     time::Instant,
 };
 
-use starpoint_broker::{AckId, Command, LinkId, quota};
-use starpoint_wire::ServerEvent;
+use starpoint_broker::{AckId, Command, LinkId, Message, quota};
+use starpoint_wire::legacy;
 
 /// How fast a transport writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,35 +162,24 @@ impl Client {
 
 fn relayed(command: &Command) -> usize {
     match command {
-        Command::Emit {
-            event: ServerEvent::StreamQueue(_, chunk),
+        Command::Send {
+            message: Message::Event(legacy::Event::StreamQueue { payload, .. }),
             ..
-        } => chunk.len() + quota::CHUNK_OVERHEAD_BYTES,
-        Command::Emit { .. }
-        | Command::Reply { .. }
-        | Command::Ask { .. }
-        | Command::StarReply { .. }
-        | Command::StarEmit { .. }
+        } => payload.len() + quota::CHUNK_OVERHEAD_BYTES,
+        Command::Send { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Close { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
         | Command::CutPipe { .. }
-        | Command::Greet { .. }
         | Command::Verify { .. } => 0,
     }
 }
 
 fn size(command: &Command) -> (usize, usize) {
     match command {
-        Command::Reply { reply, .. } => (1, reply.weight()),
-        Command::Emit { event, .. } | Command::Ask { event, .. } => {
-            (event.packets(), event.weight())
-        }
-        Command::Greet { hello, .. } => (1, hello.weight()),
-        Command::StarReply { reply, .. } => (1, reply.weight()),
-        Command::StarEmit { event, .. } => (1, event.weight()),
+        Command::Send { message, .. } => (message.packets(), message.weight()),
         Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Close { .. }

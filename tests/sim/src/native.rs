@@ -20,15 +20,15 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Output, ProofId, Verdict,
-    quota,
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Message, Output, ProofId,
+    Verdict, quota,
 };
 use starpoint_wire::{
-    ClientCall, Refusal, ServerEvent,
+    Refusal, legacy,
     limits::NONCE_LIFETIME,
     native::{
-        BATCH_CHANGES, FIRST_PAGE_PEERS, Namespace, NativeNotice, PAGE_PEERS, PresenceBatch,
-        StarCall, StarEvent, StarReply, Sync,
+        self, BATCH_CHANGES, EncodedEvent, FIRST_PAGE_PEERS, Namespace, PAGE_PEERS, PresenceBatch,
+        Sync,
     },
 };
 
@@ -265,17 +265,21 @@ impl NativeWorld {
             Call::Join(hello) => {
                 let namespaces = member.namespaces.clone();
                 let identity = &self.identities[member.identity];
-                StarCall::Join(Box::new(identity.native_join(&hello, namespaces)))
+                native::Call::Join(Box::new(identity.native_join(&hello, namespaces)))
             }
             Call::Leave => {
                 self.model.leave(&peer, conn);
-                StarCall::Leave
+                native::Call::Leave
             }
-            Call::Peers(namespace, after) => StarCall::Peers { namespace, after },
+            Call::Peers(namespace, after) => native::Call::Peers { namespace, after },
         };
         self.forget_empty();
-        self.broker
-            .call(conn, Ok(ClientCall::Star(call)), Some(ack), self.now);
+        self.broker.call(
+            conn,
+            Ok(starpoint_wire::Call::Native(call)),
+            Some(ack),
+            self.now,
+        );
         self.settle();
     }
 
@@ -355,7 +359,10 @@ impl NativeWorld {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Greet { conn, hello } => self.tell(conn, Told::Hello(hello)),
+            Command::Send {
+                conn,
+                message: Message::Hello(hello),
+            } => self.tell(conn, Told::Hello(hello)),
             Command::Verify {
                 conn,
                 ticket,
@@ -371,18 +378,29 @@ impl NativeWorld {
                 let member = &self.members[&conn];
                 assert!(self.now < member.since + NONCE_LIFETIME, "too late");
             }
-            Command::StarReply { conn, ack, reply } => self.replied(conn, ack, reply),
-            Command::StarEmit { conn, event } => self.emitted(conn, event),
-            Command::Emit { conn, event } => {
+            Command::Send {
+                conn,
+                message: Message::NativeReply(ack, reply),
+            } => self.replied(conn, ack, reply),
+            Command::Send {
+                conn,
+                message: Message::NativeEvent(event),
+            } => self.emitted(conn, event),
+            Command::Send {
+                conn,
+                message: Message::Event(event),
+            } => {
                 let is_evicted = self.members.get(&conn).is_some_and(|m| m.is_evicted);
-                let is_told = matches!(event, ServerEvent::Evicted { .. });
+                let is_told = matches!(event, legacy::Event::Evicted { .. });
                 assert!(is_evicted && is_told, "{event:?} for {conn:?}");
                 self.tell(conn, Told::Nothing);
             }
             Command::Pause { conn } => self.pause(conn, true),
             Command::Resume { conn } => self.pause(conn, false),
-            Command::Reply { .. }
-            | Command::Ask { .. }
+            Command::Send {
+                message: Message::Reply(..) | Message::Ask(..),
+                ..
+            }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }
             | Command::CutPipe { .. }
@@ -401,33 +419,33 @@ impl NativeWorld {
         member.told.push_back(told);
     }
 
-    fn replied(&mut self, conn: ConnId, ack: AckId, reply: StarReply) {
+    fn replied(&mut self, conn: ConnId, ack: AckId, reply: native::Reply) {
         let member = self.members.get_mut(&conn);
         let member = member.expect("who is answered is here");
         let call = member.asked.remove(&ack).expect("an answer to a call");
         // What had to wait is as old as its question: it is the view's to judge.
         let is_prompt = member.told.len() < quota::WINDOW_PACKETS / 2 && !member.is_paused;
         match (&call, &reply) {
-            (Call::Join(_), StarReply::Joined { is_resumed, pages }) => {
+            (Call::Join(_), native::Reply::Joined { is_resumed, pages }) => {
                 assert_eq!(Some(*is_resumed), member.is_resumed);
                 for page in pages.iter().filter(|_| is_prompt) {
                     self.model.check_page(page, None, FIRST_PAGE_PEERS);
                 }
             }
-            (Call::Join(_), StarReply::Refused { refusal, .. }) => {
+            (Call::Join(_), native::Reply::Refused { refusal, .. }) => {
                 assert_eq!(*refusal, Refusal::ChallengeExpired);
                 assert_eq!(member.is_resumed, None);
             }
-            (Call::Peers(_, after), StarReply::Page(page)) => {
+            (Call::Peers(_, after), native::Reply::Page(page)) => {
                 if is_prompt {
                     self.model.check_page(page, *after, PAGE_PEERS);
                 }
             }
-            (Call::Peers(..), StarReply::Refused { refusal, .. }) => {
+            (Call::Peers(..), native::Reply::Refused { refusal, .. }) => {
                 assert_eq!(*refusal, Refusal::NotAuthorized);
                 assert!(!self.model.is_here(&member.peer, conn));
             }
-            (Call::Leave, StarReply::Done) => {}
+            (Call::Leave, native::Reply::Done) => {}
             (Call::Join(_) | Call::Leave | Call::Peers(..), reply) => {
                 panic!("{reply:?} is no answer to {call:?}")
             }
@@ -435,24 +453,25 @@ impl NativeWorld {
         self.tell(conn, Told::Reply(call, Box::new(reply)));
     }
 
-    fn emitted(&mut self, conn: ConnId, event: StarEvent) {
-        if let StarEvent::Presence(args) = &event
-            && let Some((_, batch)) = self.last_read.iter().find(|(a, _)| Arc::ptr_eq(a, args))
+    fn emitted(&mut self, conn: ConnId, event: EncodedEvent) {
+        if let Some((_, batch)) = self
+            .last_read
+            .iter()
+            .find(|(args, _)| Arc::ptr_eq(args, &event.args))
         {
             let batch = Arc::clone(batch);
             self.check_batch(conn, &batch);
             return self.tell(conn, Told::Batch(batch));
         }
-        let told = match NativeNotice::decode(event.name(), &event.args()) {
-            Some(NativeNotice::Presence(batch)) => {
+        let told = match native::Event::decode(event.name, &event.args) {
+            Some(native::Event::Presence(batch)) => {
                 self.check_batch(conn, &batch);
                 let batch = Arc::new(batch);
                 self.last_read.truncate(7);
-                self.last_read
-                    .push_front((event.args(), Arc::clone(&batch)));
+                self.last_read.push_front((event.args, Arc::clone(&batch)));
                 Told::Batch(batch)
             }
-            Some(NativeNotice::Hello(_) | NativeNotice::Incoming { .. }) | None => {
+            Some(native::Event::Hello(_) | native::Event::Incoming { .. }) | None => {
                 panic!("nobody dials: {event:?}")
             }
         };

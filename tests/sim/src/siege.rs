@@ -9,11 +9,11 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Output, SourceId, Verdict,
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Message, Output, SourceId, Verdict,
 };
 use starpoint_wire::{
-    CalleeAnswer, ClientCall, Refusal, Reply, ServerEvent,
-    native::{Hello, Namespace, StarCall, StarReply},
+    Call, Refusal, legacy,
+    native::{self, Hello, Namespace},
 };
 
 use crate::names::Identity;
@@ -34,23 +34,26 @@ const UNIX_NOW: u64 = 1_800_000_000;
 /// What a call came to.
 #[derive(Clone, Debug, PartialEq)]
 enum Answer {
-    Legacy(Reply),
-    Native(StarReply),
+    Legacy(legacy::Reply),
+    Native(native::Reply),
 }
 
 impl Answer {
     fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Legacy(Reply::Refused(refusal))
-            | Self::Native(StarReply::Refused { refusal, .. }) => Some(*refusal),
+            Self::Legacy(legacy::Reply::Refused(refusal))
+            | Self::Native(native::Reply::Refused { refusal, .. }) => Some(*refusal),
             Self::Legacy(
-                Reply::Done | Reply::Joined(_) | Reply::Challenge(_) | Reply::RefusedByPeer(_),
+                legacy::Reply::Done
+                | legacy::Reply::Joined(_)
+                | legacy::Reply::Challenge(_)
+                | legacy::Reply::RefusedByPeer(_),
             )
             | Self::Native(
-                StarReply::Joined { .. }
-                | StarReply::Page(_)
-                | StarReply::Dialed { .. }
-                | StarReply::Done,
+                native::Reply::Joined { .. }
+                | native::Reply::Page(_)
+                | native::Reply::Dialed { .. }
+                | native::Reply::Done,
             ) => None,
         }
     }
@@ -174,7 +177,7 @@ impl Siege {
             let address = self.honest[who].address(4000);
             let key = self.honest[who].public_key.clone();
             let reply = self.ask(conn, join(&address, key));
-            let Some(Answer::Legacy(Reply::Challenge(nonce))) = reply else {
+            let Some(Answer::Legacy(legacy::Reply::Challenge(nonce))) = reply else {
                 panic!("no challenge for an honest peer: {reply:?}")
             };
             let proof = self.honest[who].sign(nonce.as_str());
@@ -184,7 +187,7 @@ impl Siege {
             let conn = self.connect(source, Some(UNIX_NOW));
             let hello = self.guests[&conn].hello.clone().expect("a hello first");
             let join = self.honest[who].native_join(&hello, vec![Namespace::default()]);
-            self.serve(conn, ClientCall::Star(StarCall::Join(Box::new(join))));
+            self.serve(conn, Call::Native(native::Call::Join(Box::new(join))));
             conn
         };
         self.homes.insert(who, conn);
@@ -193,11 +196,11 @@ impl Siege {
     fn list(&mut self, who: usize, conn: ConnId) {
         if !Self::is_legacy(who) {
             let namespace = Namespace::default();
-            let call = StarCall::Peers {
+            let call = native::Call::Peers {
                 namespace,
                 after: None,
             };
-            self.serve(conn, ClientCall::Star(call));
+            self.serve(conn, Call::Native(call));
         }
     }
 
@@ -209,18 +212,18 @@ impl Siege {
             return;
         };
         self.last_dial += 1;
-        let call = ClientCall::Dial {
+        let call = Call::Legacy(legacy::Call::Dial {
             from: self.honest[who].address(4000),
             to: self.honest[other].address(4000),
             dial_id: format!("honest-{}", self.last_dial),
-        };
+        });
         self.serve(conn, call);
         self.homes.remove(&who);
         self.end(conn, Ending::Closed);
     }
 
     /// Makes a call that must not be refused.
-    fn serve(&mut self, conn: ConnId, call: ClientCall) {
+    fn serve(&mut self, conn: ConnId, call: Call) {
         let answer = self.ask(conn, call.clone());
         let answer = answer.unwrap_or_else(|| panic!("no answer to {call:?}"));
         assert_eq!(
@@ -243,16 +246,16 @@ impl Siege {
                 self.end(conn, Ending::Closed);
             }
             1 => {
-                self.ask(conn, ClientCall::Star(StarCall::Leave));
+                self.ask(conn, Call::Native(native::Call::Leave));
             }
             2..6 => {
                 for _ in 0..50 {
                     let namespace = Namespace::default();
-                    let call = StarCall::Peers {
+                    let call = native::Call::Peers {
                         namespace,
                         after: None,
                     };
-                    self.ask(conn, ClientCall::Star(call));
+                    self.ask(conn, Call::Native(call));
                 }
             }
             6..26 => self.dial_honest(conn),
@@ -281,7 +284,7 @@ impl Siege {
             1 => self.hostile[key].native_join(&hello, namespaces),
             _ => self.hostile[key].visit(&hello),
         };
-        self.ask(conn, ClientCall::Star(StarCall::Join(Box::new(join))));
+        self.ask(conn, Call::Native(native::Call::Join(Box::new(join))));
     }
 
     fn join_again(&mut self, conn: ConnId) {
@@ -295,11 +298,11 @@ impl Siege {
         let address = self.hostile[key].address(port);
         let proof = self.hostile[key].public_key.clone();
         let answer = self.ask(conn, join(&address, proof));
-        if let Some(Answer::Legacy(Reply::Challenge(nonce))) = answer {
+        if let Some(Answer::Legacy(legacy::Reply::Challenge(nonce))) = answer {
             let signer = if self.rng.random_ratio(1, 20) { 0 } else { key };
             let proof = self.hostile[signer].sign(nonce.as_str());
             let answer = self.ask(conn, join(&address, proof));
-            let is_joined = matches!(answer, Some(Answer::Legacy(Reply::Joined(_))));
+            let is_joined = matches!(answer, Some(Answer::Legacy(legacy::Reply::Joined(_))));
             if let Some(guest) = self.guests.get_mut(&conn).filter(|_| is_joined) {
                 guest.address = Some(address);
             }
@@ -314,11 +317,11 @@ impl Siege {
         let to = self.honest[to].address(4000);
         for _ in 0..4 {
             self.last_dial += 1;
-            let call = ClientCall::Dial {
+            let call = Call::Legacy(legacy::Call::Dial {
                 from: from.clone(),
                 to: to.clone(),
                 dial_id: format!("hostile-{}", self.last_dial),
-            };
+            });
             self.ask(conn, call);
         }
     }
@@ -350,7 +353,7 @@ impl Siege {
         self.settle();
     }
 
-    fn ask(&mut self, conn: ConnId, call: ClientCall) -> Option<Answer> {
+    fn ask(&mut self, conn: ConnId, call: Call) -> Option<Answer> {
         self.last_ack += 1;
         let ack = AckId(self.last_ack);
         self.broker.call(conn, Ok(call), Some(ack), self.now);
@@ -387,7 +390,10 @@ impl Siege {
             self.broker.written(conn, 1, 1, self.now);
         }
         match command {
-            Command::Greet { conn, hello } => {
+            Command::Send {
+                conn,
+                message: Message::Hello(hello),
+            } => {
                 if let Some(guest) = self.guests.get_mut(&conn) {
                     guest.hello = Some(hello);
                 }
@@ -405,17 +411,26 @@ impl Siege {
                 };
                 self.broker.verified(conn, ticket, verdict, self.now);
             }
-            Command::Reply { conn, ack, reply } => self.answered(conn, ack, Answer::Legacy(reply)),
-            Command::StarReply { conn, ack, reply } => {
+            Command::Send {
+                conn,
+                message: Message::Reply(ack, reply),
+            } => self.answered(conn, ack, Answer::Legacy(reply)),
+            Command::Send {
+                conn,
+                message: Message::NativeReply(ack, reply),
+            } => {
                 self.answered(conn, ack, Answer::Native(reply));
             }
-            Command::Ask { conn, link, event } => {
-                let ServerEvent::Incoming { dial_id, .. } = event else {
+            Command::Send {
+                conn,
+                message: Message::Ask(link, event),
+            } => {
+                let legacy::Event::Incoming { dial_id, .. } = event else {
                     panic!("{event:?} is no question")
                 };
                 let is_honest = dial_id.as_str().starts_with("honest");
                 if is_honest && self.guests.contains_key(&conn) {
-                    let answer = CalleeAnswer::Accepted;
+                    let answer = legacy::CalleeAnswer::Accepted;
                     self.broker.answered(link, answer, self.now);
                 }
             }
@@ -424,8 +439,10 @@ impl Siege {
                 let is_honest = guest.is_some_and(|guest| guest.is_honest);
                 assert!(!is_honest, "{command:?} for an honest peer");
             }
-            Command::Emit { .. }
-            | Command::StarEmit { .. }
+            Command::Send {
+                message: Message::Event(_) | Message::NativeEvent(_),
+                ..
+            }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }
             | Command::CutPipe { .. }
@@ -440,9 +457,9 @@ impl Siege {
     }
 }
 
-fn join(address: &str, proof: String) -> ClientCall {
-    ClientCall::Join {
+fn join(address: &str, proof: String) -> Call {
+    Call::Legacy(legacy::Call::Join {
         address: address.to_owned(),
         proof,
-    }
+    })
 }

@@ -7,13 +7,10 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Challenge, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Output,
-    SourceId, Verdict, quota,
+    AckId, Broker, Challenge, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Message,
+    Output, SourceId, Verdict, quota,
 };
-use starpoint_wire::{
-    CalleeAnswer, ClientCall, Cut, Refusal, Reply, ServerEvent, StreamEnd, StreamId,
-    limits::DIAL_DEADLINE,
-};
+use starpoint_wire::{Call, Cut, Refusal, StreamEnd, StreamId, legacy, limits::DIAL_DEADLINE};
 
 use crate::{
     client::{Client, Expected, Pace},
@@ -144,7 +141,7 @@ impl World {
     }
 
     /// Makes a call that wants an answer, and says which.
-    pub(crate) fn ask(&mut self, conn: ConnId, call: ClientCall, expected: Expected) {
+    pub(crate) fn ask(&mut self, conn: ConnId, call: Call, expected: Expected) {
         let ack = self.next_ack();
         if let Some(client) = self.clients.get_mut(&conn) {
             client.pending.insert(ack, expected);
@@ -164,7 +161,7 @@ impl World {
     }
 
     /// Makes a stream call; returns whether the broker took it for stray.
-    pub(crate) fn stream_call(&mut self, conn: ConnId, call: ClientCall) -> bool {
+    pub(crate) fn stream_call(&mut self, conn: ConnId, call: Call) -> bool {
         let before = self.broker.counters().stray_stream_events;
         self.broker.call(conn, Ok(call), None, self.now);
         self.broker.counters().stray_stream_events > before
@@ -179,8 +176,8 @@ impl World {
     pub(crate) fn answer(&mut self, link: LinkId, id: &str, refusal: Option<&str>) {
         self.model.answer(id, refusal);
         let answer = match refusal {
-            Some(text) => CalleeAnswer::Refused(text.into()),
-            None => CalleeAnswer::Accepted,
+            Some(text) => legacy::CalleeAnswer::Refused(text.into()),
+            None => legacy::CalleeAnswer::Accepted,
         };
         self.broker.answered(link, answer, self.now);
         self.settle();
@@ -297,13 +294,23 @@ impl World {
             }
         }
         match command {
-            Command::Reply { conn, ack, reply } => self.replied(*conn, *ack, reply),
-            Command::Emit { conn, event } => self.emitted(*conn, event),
-            Command::Ask { conn, link, event } => self.asked(*conn, *link, event),
+            Command::Send {
+                conn,
+                message: Message::Reply(ack, reply),
+            } => self.replied(*conn, *ack, reply),
+            Command::Send {
+                conn,
+                message: Message::Event(event),
+            } => self.emitted(*conn, event),
+            Command::Send {
+                conn,
+                message: Message::Ask(link, event),
+            } => self.asked(*conn, *link, event),
             Command::Verify { .. } => panic!("verified before"),
-            Command::Greet { .. }
-            | Command::StarReply { .. }
-            | Command::StarEmit { .. }
+            Command::Send {
+                message: Message::Hello(_) | Message::NativeReply(..) | Message::NativeEvent(_),
+                ..
+            }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }
             | Command::CutPipe { .. } => panic!("nobody here speaks natively: {command:?}"),
@@ -327,7 +334,7 @@ impl World {
         }
     }
 
-    fn replied(&mut self, conn: ConnId, ack: AckId, reply: &Reply) {
+    fn replied(&mut self, conn: ConnId, ack: AckId, reply: &legacy::Reply) {
         let client = self
             .clients
             .get_mut(&conn)
@@ -335,7 +342,7 @@ impl World {
         let expected = client.pending.remove(&ack);
         let expected = expected.unwrap_or_else(|| panic!("nobody asked: {ack:?} {reply:?}"));
         match (&expected, reply) {
-            (Expected::Joined(others), Reply::Joined(listed)) => {
+            (Expected::Joined(others), legacy::Reply::Joined(listed)) => {
                 let n_others = others.as_ref().map_or(usize::MAX, BTreeSet::len);
                 assert_eq!(listed.len(), n_others.min(quota::MAX_JOIN_LIST));
                 let once: BTreeSet<_> = listed.iter().cloned().collect();
@@ -346,21 +353,21 @@ impl World {
                     "{once:?} of {others:?}"
                 );
             }
-            (Expected::Challenge(address, since), Reply::Challenge(nonce)) => {
+            (Expected::Challenge(address, since), legacy::Reply::Challenge(nonce)) => {
                 let nonce = (nonce.as_str().to_owned(), *since);
                 client.nonces.insert(address.clone(), nonce);
             }
-            (Expected::Refused(text), Reply::Refused(refusal)) => {
+            (Expected::Refused(text), legacy::Reply::Refused(refusal)) => {
                 assert_eq!(*text, refusal.text());
             }
-            (Expected::Done, Reply::Done) => {}
-            (Expected::DialOrBusy(_), Reply::Refused(Refusal::TooManyDials)) => {}
+            (Expected::Done, legacy::Reply::Done) => {}
+            (Expected::DialOrBusy(_), legacy::Reply::Refused(Refusal::TooManyDials)) => {}
             (Expected::Dial(id) | Expected::DialOrBusy(id), reply) => self.dialed(id, ack, reply),
             (expected, reply) => panic!("{expected:?} expected, not {reply:?}"),
         }
     }
 
-    fn dialed(&mut self, id: &str, ack: AckId, reply: &Reply) {
+    fn dialed(&mut self, id: &str, ack: AckId, reply: &legacy::Reply) {
         let now = self.now;
         let is_here = |conn| self.clients.contains_key(&conn);
         let dial = self.model.dials.get_mut(id).expect("a dial that was taken");
@@ -368,17 +375,19 @@ impl World {
         assert!(!dial.is_answered, "{id} answered twice");
         dial.is_answered = true;
         let is_true = match reply {
-            Reply::Done => dial.refusal.is_none(),
-            Reply::RefusedByPeer(value) => value.as_str() == dial.refusal.as_deref(),
-            Reply::Refused(Refusal::DialTimeout) => dial.asked_at + DIAL_DEADLINE <= now,
-            Reply::Refused(Refusal::PeerGone) => !is_here(dial.callee),
-            Reply::Refused(_) | Reply::Challenge(_) | Reply::Joined(_) => false,
+            legacy::Reply::Done => dial.refusal.is_none(),
+            legacy::Reply::RefusedByPeer(value) => value.as_str() == dial.refusal.as_deref(),
+            legacy::Reply::Refused(Refusal::DialTimeout) => dial.asked_at + DIAL_DEADLINE <= now,
+            legacy::Reply::Refused(Refusal::PeerGone) => !is_here(dial.callee),
+            legacy::Reply::Refused(_) | legacy::Reply::Challenge(_) | legacy::Reply::Joined(_) => {
+                false
+            }
         };
         assert!(is_true, "{reply:?} is no answer to {dial:?}");
     }
 
-    fn asked(&mut self, conn: ConnId, link: LinkId, event: &ServerEvent) {
-        let ServerEvent::Incoming { dial_id, from } = event else {
+    fn asked(&mut self, conn: ConnId, link: LinkId, event: &legacy::Event) {
+        let legacy::Event::Incoming { dial_id, from } = event else {
             panic!("{event:?} is no question")
         };
         let id = dial_id.as_str().to_owned();
@@ -390,16 +399,16 @@ impl World {
         client.asked.push((link, id));
     }
 
-    fn emitted(&mut self, conn: ConnId, event: &ServerEvent) {
+    fn emitted(&mut self, conn: ConnId, event: &legacy::Event) {
         match event {
-            ServerEvent::Peer { address } => self.announced(conn, address),
-            ServerEvent::Evicted { address } => {
+            legacy::Event::Peer { address } => self.announced(conn, address),
+            legacy::Event::Evicted { address } => {
                 let lost = (conn, canonical(address));
                 let at = self.evicted.iter().position(|expected| *expected == lost);
                 self.evicted
                     .remove(at.unwrap_or_else(|| panic!("{lost:?} was not taken")));
             }
-            ServerEvent::StreamAccept(stream) => {
+            legacy::Event::StreamAccept { stream } => {
                 let name = (stream.dial.as_str().to_owned(), stream.direction);
                 let writer = self.model.streams.get(&name).map(|stream| stream.writer);
                 // It may have waited until the link was gone.
@@ -409,9 +418,12 @@ impl World {
                     "{name:?} is not for {conn:?}"
                 );
             }
-            ServerEvent::StreamQueue(stream, chunk) => self.arrived(conn, stream, chunk),
-            ServerEvent::StreamError(stream, end) => self.ended(conn, stream, end),
-            ServerEvent::Incoming { .. } => panic!("a dial that wants no answer"),
+            legacy::Event::StreamQueue {
+                stream,
+                payload: chunk,
+            } => self.arrived(conn, stream, chunk),
+            legacy::Event::StreamError { stream, end } => self.ended(conn, stream, end),
+            legacy::Event::Incoming { .. } => panic!("a dial that wants no answer"),
         }
     }
 

@@ -1,15 +1,15 @@
 //! One connection to a star, from the join on.
 
+mod legacy;
 mod native;
 mod requests;
-mod star_says;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use libp2p_identity::{Keypair, PeerId};
 use starpoint_wire::{
-    ClientCall, DialId, StarAddress, StreamEnd, challenge,
+    Call, DialId, StarAddress, StreamEnd, challenge,
     native::{PeerRecord, PipeToken},
 };
 use web_time::Instant;
@@ -60,8 +60,8 @@ pub(crate) enum CallTag {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Asks for an answer.
-    Call(CallTag, ClientCall),
-    Emit(ClientCall),
+    Call(CallTag, Call),
+    Emit(Call),
     /// Answers an inbound dial: accepts, or refuses with these words.
     Answer(Token, Result<(), &'static str>),
 }
@@ -168,10 +168,10 @@ impl Star {
     ) -> Self {
         let own = keypair.public().to_peer_id();
         let address = star.with_peer(own).to_legacy_string();
-        let join = ClientCall::Join {
-            address: address.clone(),
-            proof: challenge::encode_public_key(&keypair.public()),
-        };
+        let join = legacy::join_call(
+            address.clone(),
+            challenge::encode_public_key(&keypair.public()),
+        );
         let max_peers = match purpose {
             Purpose::Home => config.max_peers,
             Purpose::Visit => 0,

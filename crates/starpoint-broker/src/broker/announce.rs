@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use rand_core::CryptoRng;
-use starpoint_wire::ServerEvent;
+use starpoint_wire::legacy;
 
 use super::Broker;
-use crate::{deadline::Deadline, directory::Seq, id::ConnId, outbox::Control, quota};
+use crate::{deadline::Deadline, directory::Seq, id::ConnId, message::Message, quota};
 
 impl<R: CryptoRng> Broker<R> {
     /// Starts the announcements to a connection that has joined with `seq`; the
@@ -101,7 +101,7 @@ impl<R: CryptoRng> Broker<R> {
             .unwrap_or(now + interval);
         connection.announcer.next = Some(next);
         self.deadlines.add(next, Deadline::Announce(conn));
-        if !connection.outbox.is_writable() || !connection.outbox.control.is_empty() {
+        if !connection.outbox.is_writable() || !connection.outbox.messages.is_empty() {
             return;
         }
         let (news, refresh) = (connection.announcer.news, connection.announcer.refresh);
@@ -162,9 +162,9 @@ impl<R: CryptoRng> Broker<R> {
             return None;
         }
         let address = registration.spelled(connection.spelling);
-        let event = ServerEvent::Peer { address };
+        let event = legacy::Event::Peer { address };
         let n_bytes = event.weight();
-        self.send(conn, Control::Emit(event));
+        self.send(conn, Message::Event(event));
         Some(n_bytes)
     }
 }

@@ -4,8 +4,7 @@ use std::{cmp::Reverse, time::Instant};
 
 use rand_core::CryptoRng;
 use starpoint_wire::{
-    AddressRule, CalleeAnswer, Cut, DialId, Direction, PeerAddress, Refusal, Reply, ServerEvent,
-    limits::DIAL_DEADLINE,
+    AddressRule, Cut, DialId, Direction, PeerAddress, Refusal, legacy, limits::DIAL_DEADLINE,
 };
 
 use super::Broker;
@@ -13,7 +12,7 @@ use crate::{
     deadline::Deadline,
     id::{AckId, ConnId, LinkId},
     link::{Link, Phase},
-    outbox::Control,
+    message::Message,
     quota::{self, DIAL_RATE},
     tally::{Full, Route},
 };
@@ -85,7 +84,7 @@ impl<R: CryptoRng> Broker<R> {
             if connection.links.contains_key(dial_id) {
                 return Err(Refusal::DuplicateDialId);
             }
-            if connection.outbox.control_bytes > quota::CONTROL_HIGH_BYTES {
+            if connection.outbox.message_bytes > quota::CONTROL_HIGH_BYTES {
                 return Err(Refusal::TooManyDials);
             }
         }
@@ -167,39 +166,39 @@ impl<R: CryptoRng> Broker<R> {
             .conns
             .get(&callee)
             .map_or(from.spelling(), |c| c.spelling);
-        let incoming = ServerEvent::Incoming {
+        let incoming = legacy::Event::Incoming {
             dial_id,
             from: from.spelled(spelling),
         };
-        self.send(conn, Control::Emit(ServerEvent::StreamAccept(stream)));
-        self.send(callee, Control::Ask(id, incoming));
+        self.send(conn, Message::Event(legacy::Event::StreamAccept { stream }));
+        self.send(callee, Message::Ask(id, incoming));
         self.deadlines.add(now + DIAL_DEADLINE, Deadline::Dial(id));
     }
 
     /// Handles the callee's answer (R-DIAL-5). Late ones are for nobody.
-    pub(super) fn dial_answered(&mut self, id: LinkId, answer: CalleeAnswer) {
+    pub(super) fn dial_answered(&mut self, id: LinkId, answer: legacy::CalleeAnswer) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         let (dialer, listener) = (link.dialer, link.listener);
         match (link.phase, answer) {
-            (Phase::Asking(ack), CalleeAnswer::Accepted) => {
+            (Phase::Asking(ack), legacy::CalleeAnswer::Accepted) => {
                 link.phase = Phase::Open;
                 self.link_tally.opened(&link.route());
                 let stream = link.stream(Direction::Listener);
                 self.counters.dials_succeeded += 1;
-                let accept = ServerEvent::StreamAccept(stream);
-                self.send(listener, Control::Emit(accept));
-                self.reply(dialer, ack, Reply::Done);
+                let accept = legacy::Event::StreamAccept { stream };
+                self.send(listener, Message::Event(accept));
+                self.reply(dialer, ack, legacy::Reply::Done);
             }
-            (Phase::Asking(ack), CalleeAnswer::Refused(value)) => {
+            (Phase::Asking(ack), legacy::CalleeAnswer::Refused(value)) => {
                 self.counters.dials_failed += 1;
                 self.counters.dials_refused_by_peer += 1;
-                self.reply(dialer, ack, Reply::RefusedByPeer(value));
+                self.reply(dialer, ack, legacy::Reply::RefusedByPeer(value));
                 self.remove_link(id);
             }
-            (Phase::Abandoned, CalleeAnswer::Refused(_)) => self.remove_link(id),
-            (Phase::Abandoned, CalleeAnswer::Accepted) | (Phase::Open, _) => {}
+            (Phase::Abandoned, legacy::CalleeAnswer::Refused(_)) => self.remove_link(id),
+            (Phase::Abandoned, legacy::CalleeAnswer::Accepted) | (Phase::Open, _) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rand_core::CryptoRng;
-use starpoint_wire::{Cut, Direction, ServerEvent};
+use starpoint_wire::{Cut, Direction, legacy};
 
 use super::Broker;
 use crate::{
@@ -12,23 +12,24 @@ use crate::{
     deadline::Deadline,
     id::{ConnId, LinkId},
     link::Item,
-    outbox::{Control, Next, Relayed},
+    message::Message,
+    outbox::{Next, Relayed},
     quota,
 };
 
 impl<R: CryptoRng> Broker<R> {
     /// Sends a reply or notice, now or when the transport takes it.
-    pub(super) fn send(&mut self, conn: ConnId, control: Control) {
+    pub(super) fn send(&mut self, conn: ConnId, message: Message) {
         let Some(connection) = self.conns.get_mut(&conn).filter(|c| !c.is_closing) else {
             return;
         };
-        connection.outbox.control_bytes += control.weight();
-        connection.outbox.control.push_back(control);
+        connection.outbox.message_bytes += message.weight();
+        connection.outbox.messages.push_back(message);
         self.flush(conn);
         let is_full = self
             .conns
             .get(&conn)
-            .is_some_and(|c| c.outbox.control_bytes > quota::CONTROL_HIGH_BYTES);
+            .is_some_and(|c| c.outbox.message_bytes > quota::CONTROL_HIGH_BYTES);
         if is_full {
             self.pause(conn, PauseReason::Control);
         }
@@ -59,7 +60,7 @@ impl<R: CryptoRng> Broker<R> {
                 break;
             }
             match connection.outbox.take_next() {
-                Some(Next::Control(control)) => self.send_control(conn, control),
+                Some(Next::Message(message)) => self.send_message(conn, message),
                 Some(Next::Stream(id, direction)) => self.send_item(conn, id, direction),
                 None => break,
             }
@@ -76,23 +77,15 @@ impl<R: CryptoRng> Broker<R> {
         native.is_some_and(|native| !native.behind.is_empty())
     }
 
-    fn send_control(&mut self, conn: ConnId, control: Control) {
-        if let Control::Ask(link, _) = &control
+    fn send_message(&mut self, conn: ConnId, message: Message) {
+        if let Message::Ask(link, _) = &message
             && !self.links.contains_key(link)
         {
-            // The dial was over before its callee could hear of it.
+            // The dial was over before it reached its callee.
             return;
         }
-        let bytes = control.weight();
-        let command = match control {
-            Control::Reply(ack, reply) => Command::Reply { conn, ack, reply },
-            Control::Emit(event) => Command::Emit { conn, event },
-            Control::Ask(link, event) => Command::Ask { conn, link, event },
-            Control::Greet(hello) => Command::Greet { conn, hello },
-            Control::StarReply(ack, reply) => Command::StarReply { conn, ack, reply },
-            Control::StarEvent(event) => Command::StarEmit { conn, event },
-        };
-        self.push_sent(conn, 1, bytes, None, command);
+        let (packets, bytes) = (message.packets(), message.weight());
+        self.push_sent(conn, packets, bytes, None, Command::Send { conn, message });
     }
 
     fn send_item(&mut self, conn: ConnId, id: LinkId, direction: Direction) {
@@ -111,12 +104,15 @@ impl<R: CryptoRng> Broker<R> {
         let (event, relayed) = match item {
             Item::Chunk(chunk) => {
                 self.counters.bytes_relayed += chunk.len() as u64;
-                let event = ServerEvent::StreamQueue(stream, chunk);
+                let event = legacy::Event::StreamQueue {
+                    stream,
+                    payload: chunk,
+                };
                 (event, Some(Relayed { source, weight }))
             }
             Item::End(end) => {
                 self.streams -= 1;
-                (ServerEvent::StreamError(stream, end), None)
+                (legacy::Event::StreamError { stream, end }, None)
             }
         };
         if has_more && let Some(connection) = self.conns.get_mut(&conn) {
@@ -124,7 +120,16 @@ impl<R: CryptoRng> Broker<R> {
         }
         self.unqueue(conn, weight);
         let (packets, bytes) = (event.packets(), event.weight());
-        self.push_sent(conn, packets, bytes, relayed, Command::Emit { conn, event });
+        self.push_sent(
+            conn,
+            packets,
+            bytes,
+            relayed,
+            Command::Send {
+                conn,
+                message: Message::Event(event),
+            },
+        );
         self.relieve_stream(id, direction);
         self.remove_if_done(id);
     }
@@ -246,7 +251,7 @@ impl<R: CryptoRng> Broker<R> {
         let is_low = self
             .conns
             .get(&conn)
-            .is_some_and(|c| c.outbox.control_bytes < quota::CONTROL_LOW_BYTES);
+            .is_some_and(|c| c.outbox.message_bytes < quota::CONTROL_LOW_BYTES);
         if is_low {
             self.resume(conn, PauseReason::Control);
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rand_core::CryptoRng;
 use starpoint_wire::{
-    AddressError, AddressKey, Nonce, PeerAddress, Proof, Refusal, Reply, ServerEvent, challenge,
+    AddressError, AddressKey, Nonce, PeerAddress, Proof, Refusal, challenge, legacy,
     limits::NONCE_LIFETIME, native::Namespace,
 };
 
@@ -15,14 +15,14 @@ use crate::{
     connection::{Claim, OpenChallenge},
     directory::{Listing, Registration},
     id::{AckId, ConnId},
-    outbox::Control,
+    message::Message,
     quota::{self, JOIN_RATE},
 };
 
 /// How a join goes on.
 enum Step {
     /// With this answer.
-    Answer(Reply),
+    Answer(legacy::Reply),
     /// With the verdict about a signature, for this address.
     Verify(PeerAddress, Box<Proof>),
 }
@@ -54,10 +54,15 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Answers a step of a join.
-    pub(super) fn join_done(&mut self, conn: ConnId, ack: AckId, result: Result<Reply, Refusal>) {
+    pub(super) fn join_done(
+        &mut self,
+        conn: ConnId,
+        ack: AckId,
+        result: Result<legacy::Reply, Refusal>,
+    ) {
         match result {
             Ok(reply) => {
-                if matches!(reply, Reply::Joined(_)) {
+                if matches!(reply, legacy::Reply::Joined(_)) {
                     self.counters.joins_succeeded += 1;
                 }
                 self.reply(conn, ack, reply);
@@ -116,7 +121,7 @@ impl<R: CryptoRng> Broker<R> {
         address: PeerAddress,
         proof: &str,
         now: Instant,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<legacy::Reply, Refusal> {
         if proof.is_empty() {
             return Err(Refusal::KeyMissing);
         }
@@ -148,7 +153,7 @@ impl<R: CryptoRng> Broker<R> {
             expires: now + NONCE_LIFETIME,
         };
         connection.challenges.insert(address.key().clone(), open);
-        Ok(Reply::Challenge(nonce))
+        Ok(legacy::Reply::Challenge(nonce))
     }
 
     fn answer_challenge(
@@ -180,7 +185,7 @@ impl<R: CryptoRng> Broker<R> {
         address: PeerAddress,
         verdict: Verdict,
         now: Instant,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<legacy::Reply, Refusal> {
         match verdict.check() {
             Ok(()) if self.is_draining => Err(Refusal::ShuttingDown),
             Ok(()) => self.register(conn, address, now),
@@ -211,7 +216,7 @@ impl<R: CryptoRng> Broker<R> {
         conn: ConnId,
         address: PeerAddress,
         now: Instant,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<legacy::Reply, Refusal> {
         let Some(connection) = self.conns.get(&conn) else {
             return Err(Refusal::PeerGone);
         };
@@ -236,7 +241,7 @@ impl<R: CryptoRng> Broker<R> {
         let others =
             self.directory
                 .sample_of_others(conn, spelling, quota::MAX_JOIN_LIST, &mut self.rng);
-        Ok(Reply::Joined(others))
+        Ok(legacy::Reply::Joined(others))
     }
 
     /// Takes the address from the connection that has it and tells it.
@@ -246,10 +251,10 @@ impl<R: CryptoRng> Broker<R> {
         };
         self.counters.takeovers += 1;
         self.forget_address(old.conn, address);
-        let event = ServerEvent::Evicted {
+        let event = legacy::Event::Evicted {
             address: old.address.as_str().to_owned(),
         };
-        self.send(old.conn, Control::Emit(event));
+        self.send(old.conn, Message::Event(event));
         if self
             .conns
             .get(&old.conn)
@@ -281,7 +286,7 @@ impl<R: CryptoRng> Broker<R> {
     pub(super) fn leave(&mut self, conn: ConnId, address: &str, ack: Option<AckId>, now: Instant) {
         let result = self.try_leave(conn, address, now);
         match (result, ack) {
-            (Ok(()), Some(ack)) => self.reply(conn, ack, Reply::Done),
+            (Ok(()), Some(ack)) => self.reply(conn, ack, legacy::Reply::Done),
             (Err(refusal), Some(ack)) => self.refuse(conn, ack, refusal),
             (Ok(()) | Err(_), None) => {}
         }

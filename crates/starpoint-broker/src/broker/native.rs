@@ -7,10 +7,7 @@ use rand_core::CryptoRng;
 use starpoint_wire::{
     PeerAddress, Proof, Refusal,
     limits::NONCE_LIFETIME,
-    native::{
-        FIRST_PAGE_PEERS, Hello, JoinCall, JoinTerms, Nonce32, Openness, Page, StarCall, StarEvent,
-        StarReply,
-    },
+    native::{self, FIRST_PAGE_PEERS, Hello, JoinCall, JoinTerms, Nonce32, Openness, Page},
 };
 
 use super::{Broker, proof::Verdict};
@@ -20,8 +17,8 @@ use crate::{
     deadline::Deadline,
     directory::Listing,
     id::{AckId, ConnId, SourceId},
+    message::Message,
     native::{Away, Greeting, Joined, Native, Stage, Standing},
-    outbox::Control,
     quota::{self, JOIN_RATE},
 };
 
@@ -69,24 +66,24 @@ impl<R: CryptoRng> Broker<R> {
             grace: self.config.grace,
             hosts: self.config.hosts.clone(),
         };
-        self.send(conn, Control::Greet(Box::new(hello)));
+        self.send(conn, Message::Hello(Box::new(hello)));
         if self.is_draining {
             self.close(conn, crate::CloseReason::ShuttingDown);
         }
     }
 
-    pub(super) fn emit_star(&mut self, conn: ConnId, event: StarEvent) {
-        self.send(conn, Control::StarEvent(event));
+    pub(super) fn emit_star(&mut self, conn: ConnId, event: native::EncodedEvent) {
+        self.send(conn, Message::NativeEvent(event));
     }
 
-    pub(super) fn reply_star(&mut self, conn: ConnId, ack: AckId, reply: StarReply) {
-        self.send(conn, Control::StarReply(ack, reply));
+    pub(super) fn reply_star(&mut self, conn: ConnId, ack: AckId, reply: native::Reply) {
+        self.send(conn, Message::NativeReply(ack, reply));
     }
 
     pub(super) fn refuse_star(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
         *self.counters.refusals.entry(refusal).or_default() += 1;
         let retry = retry_hint(refusal);
-        self.reply_star(conn, ack, StarReply::Refused { refusal, retry });
+        self.reply_star(conn, ack, native::Reply::Refused { refusal, retry });
     }
 
     /// Handles a call of the native profile. One of a connection that has not
@@ -94,7 +91,7 @@ impl<R: CryptoRng> Broker<R> {
     pub(super) fn star_call(
         &mut self,
         conn: ConnId,
-        call: StarCall,
+        call: native::Call,
         ack: Option<AckId>,
         now: Instant,
     ) {
@@ -103,22 +100,26 @@ impl<R: CryptoRng> Broker<R> {
             return self.malformed(conn, starpoint_wire::CallKind::Unknown, None);
         }
         match (call, ack) {
-            (StarCall::Join(join), Some(ack)) => self.star_join(conn, *join, ack, now),
-            (StarCall::Peers { namespace, after }, Some(ack)) => {
+            (native::Call::Join(join), Some(ack)) => self.star_join(conn, *join, ack, now),
+            (native::Call::Peers { namespace, after }, Some(ack)) => {
                 self.star_peers(conn, &namespace, after, ack, now);
             }
-            (StarCall::Dial { to, token }, Some(ack)) => self.star_dial(conn, to, token, ack, now),
-            (StarCall::Refuse { token }, _) => self.star_refuse(conn, &token),
-            (StarCall::Leave, ack) => {
+            (native::Call::Dial { to, token }, Some(ack)) => {
+                self.star_dial(conn, to, token, ack, now)
+            }
+            (native::Call::Refuse { token }, _) => self.star_refuse(conn, &token),
+            (native::Call::Leave, ack) => {
                 self.star_leave(conn, now);
                 if let Some(ack) = ack {
-                    self.reply_star(conn, ack, StarReply::Done);
+                    self.reply_star(conn, ack, native::Reply::Done);
                 }
             }
-            (call @ (StarCall::Join(_) | StarCall::Peers { .. } | StarCall::Dial { .. }), None) => {
-                let kind = starpoint_wire::ClientCall::Star(call).kind();
-                self.malformed(conn, kind, None);
-            }
+            (
+                call @ (native::Call::Join(_)
+                | native::Call::Peers { .. }
+                | native::Call::Dial { .. }),
+                None,
+            ) => self.malformed(conn, call.kind(), None),
         }
     }
 
@@ -139,7 +140,7 @@ impl<R: CryptoRng> Broker<R> {
         &mut self,
         conn: ConnId,
         ack: AckId,
-        result: Result<StarReply, Refusal>,
+        result: Result<native::Reply, Refusal>,
     ) {
         match result {
             Ok(reply) => {
@@ -161,7 +162,7 @@ impl<R: CryptoRng> Broker<R> {
         join: JoinCall,
         verdict: Verdict,
         now: Instant,
-    ) -> Result<StarReply, Refusal> {
+    ) -> Result<native::Reply, Refusal> {
         let is_draining = self.is_draining;
         let native = self.native_mut(conn).ok_or(Refusal::PeerGone)?;
         match std::mem::replace(&mut native.stage, Stage::Left) {
@@ -183,7 +184,7 @@ impl<R: CryptoRng> Broker<R> {
         peer: PeerId,
         join: JoinCall,
         now: Instant,
-    ) -> Result<StarReply, Refusal> {
+    ) -> Result<native::Reply, Refusal> {
         let address = match &join.address {
             Some(address) => Some(self.own_address(address, peer)?),
             None => None,
@@ -211,7 +212,7 @@ impl<R: CryptoRng> Broker<R> {
         if let Some(address) = address {
             let is_listed = namespaces
                 .iter()
-                .any(|n| n.as_str() == starpoint_wire::native::Namespace::DEFAULT);
+                .any(|n| n.as_str() == native::Namespace::DEFAULT);
             let listing = if is_listed {
                 Listing::Native
             } else {
@@ -237,7 +238,7 @@ impl<R: CryptoRng> Broker<R> {
                 namespaces,
             });
         }
-        Ok(StarReply::Joined { is_resumed, pages })
+        Ok(native::Reply::Joined { is_resumed, pages })
     }
 
     /// Checks all of a join but its signature; returns the peer that it is from, and

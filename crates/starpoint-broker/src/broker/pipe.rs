@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use starpoint_wire::{
     Refusal,
     limits::DIAL_DEADLINE,
-    native::{PipeToken, StarEvent, StarReply},
+    native::{self, PipeToken},
 };
 
 use super::Broker;
@@ -107,12 +107,12 @@ impl<R: CryptoRng> Broker<R> {
         let (from, callee) = (pipe.route.dialer, asking.callee_conn);
         let dialer = self.conns.get(&asking.dialer_conn);
         let record = dialer.and_then(|dialer| dialer.native.as_ref()?.joined()?.record.clone());
-        let incoming = StarEvent::Incoming {
+        let incoming = native::Event::Incoming {
             from,
             token,
             record,
         };
-        self.emit_star(callee, incoming);
+        self.emit_star(callee, incoming.encode());
     }
 
     /// The dialer's side is there: its callee is asked, unless it was (R-DIAL-17).
@@ -127,7 +127,7 @@ impl<R: CryptoRng> Broker<R> {
         let takes_nothing = self
             .conns
             .get(&callee)
-            .is_none_or(|callee| callee.outbox.control_bytes > quota::CONTROL_HIGH_BYTES);
+            .is_none_or(|callee| callee.outbox.message_bytes > quota::CONTROL_HIGH_BYTES);
         if takes_nothing || self.pipes.tally().check_callee(&route).is_err() {
             return self.give_up_pipe(id, Refusal::TooManyDials);
         }
@@ -149,7 +149,7 @@ impl<R: CryptoRng> Broker<R> {
         }
         let connection = self.conns.get(&registration.conn);
         let connection = connection.ok_or(Refusal::PeerNotFound)?;
-        if connection.outbox.control_bytes > quota::CONTROL_HIGH_BYTES {
+        if connection.outbox.message_bytes > quota::CONTROL_HIGH_BYTES {
             return Err(Refusal::TooManyDials);
         }
         Ok(registration.conn)
@@ -215,7 +215,7 @@ impl<R: CryptoRng> Broker<R> {
                 callee,
             });
         }
-        let reply = StarReply::Dialed { record };
+        let reply = native::Reply::Dialed { record };
         self.reply_star(asking.dialer_conn, asking.ack, reply);
     }
 

@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 use rand_core::CryptoRng;
 use starpoint_wire::{
     Refusal,
-    native::{Namespace, PAGE_PEERS, StarEvent, StarReply},
+    native::{self, Namespace, PAGE_PEERS},
 };
 
 use super::Broker;
@@ -63,11 +63,11 @@ impl<R: CryptoRng> Broker<R> {
             let refusal = Refusal::TooManyRequests;
             *self.counters.refusals.entry(refusal).or_default() += 1;
             let retry = Some(wait.max(Duration::from_secs(1)));
-            return self.reply_star(conn, ack, StarReply::Refused { refusal, retry });
+            return self.reply_star(conn, ack, native::Reply::Refused { refusal, retry });
         }
         let page = self.spaces.page(namespace, after, PAGE_PEERS);
         self.charge_pages(owner, page.weight(), now);
-        self.reply_star(conn, ack, StarReply::Page(page));
+        self.reply_star(conn, ack, native::Reply::Page(page));
     }
 
     /// Returns how long a connection or its source may read no pages (R-LIMIT-28).
@@ -101,7 +101,7 @@ impl<R: CryptoRng> Broker<R> {
                 continue;
             };
             let is_slow = !connection.outbox.is_writable()
-                || connection.outbox.control_bytes > quota::CONTROL_LOW_BYTES;
+                || connection.outbox.message_bytes > quota::CONTROL_LOW_BYTES;
             let Some(native) = connection.native.as_mut() else {
                 continue;
             };
@@ -111,7 +111,7 @@ impl<R: CryptoRng> Broker<R> {
             }
             for batch in &flush.batches {
                 self.counters.presence_batches += 1;
-                self.emit_star(conn, StarEvent::Presence(batch.clone()));
+                self.emit_star(conn, batch.clone());
             }
         }
     }
@@ -121,14 +121,14 @@ impl<R: CryptoRng> Broker<R> {
         let Some(connection) = self.conns.get_mut(&conn) else {
             return;
         };
-        let is_idle = connection.outbox.is_writable() && connection.outbox.control.is_empty();
+        let is_idle = connection.outbox.is_writable() && connection.outbox.messages.is_empty();
         let Some(native) = connection.native.as_mut().filter(|_| is_idle) else {
             return;
         };
         for namespace in std::mem::take(&mut native.behind) {
             let lost = self.spaces.lost(&namespace);
             self.counters.presence_batches += 1;
-            self.emit_star(conn, StarEvent::Presence(lost));
+            self.emit_star(conn, lost);
         }
     }
 }

@@ -25,14 +25,14 @@ use bytes::Bytes;
 use libp2p_identity::Keypair;
 use rand_core::{TryCryptoRng, TryRng};
 use starpoint_wire::{
-    CallError, CallKind, CalleeAnswer, ClientCall, Cut, DialId, Direction, Refusal, Reply,
-    ServerEvent, StreamEnd, StreamId, challenge,
+    Call, CallError, CallKind, Cut, DialId, Direction, Refusal, StreamEnd, StreamId, challenge,
+    legacy,
 };
 
 use super::{Broker, Ending};
 use crate::{
-    AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Output, ProofId, SourceId,
-    Verdict, counters::Gauges, quota,
+    AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Message, Output, ProofId,
+    SourceId, Verdict, counters::Gauges, quota,
 };
 
 /// Returns the defaults, for a star with a key of its own.
@@ -136,21 +136,17 @@ impl Star {
     }
 
     /// Calls without an acknowledgement.
-    fn tell(&mut self, conn: ConnId, call: ClientCall) -> Vec<Command> {
+    fn tell(&mut self, conn: ConnId, call: Call) -> Vec<Command> {
         self.broker.call(conn, Ok(call), None, self.now);
         self.drain()
     }
 
     /// Calls with an acknowledgement; returns its number and what comes of it.
-    fn ask(&mut self, conn: ConnId, call: ClientCall) -> (AckId, Vec<Command>) {
+    fn ask(&mut self, conn: ConnId, call: Call) -> (AckId, Vec<Command>) {
         self.ask_raw(conn, Ok(call))
     }
 
-    fn ask_raw(
-        &mut self,
-        conn: ConnId,
-        call: Result<ClientCall, CallError>,
-    ) -> (AckId, Vec<Command>) {
+    fn ask_raw(&mut self, conn: ConnId, call: Result<Call, CallError>) -> (AckId, Vec<Command>) {
         self.last_ack += 1;
         let ack = AckId(self.last_ack);
         self.broker.call(conn, call, Some(ack), self.now);
@@ -158,14 +154,14 @@ impl Star {
     }
 
     /// Calls and returns the answer, which is the last thing that happens.
-    fn reply_to(&mut self, conn: ConnId, call: ClientCall) -> Reply {
+    fn reply_to(&mut self, conn: ConnId, call: Call) -> legacy::Reply {
         let (ack, commands) = self.ask(conn, call);
         reply_in(&commands, conn, ack)
     }
 
-    fn refusal_of(&mut self, conn: ConnId, call: ClientCall) -> Refusal {
+    fn refusal_of(&mut self, conn: ConnId, call: Call) -> Refusal {
         let reply = self.reply_to(conn, call);
-        let Reply::Refused(refusal) = reply else {
+        let legacy::Reply::Refused(refusal) = reply else {
             panic!("not refused: {reply:?}")
         };
         refusal
@@ -178,9 +174,9 @@ impl Star {
         conn
     }
 
-    fn join(&mut self, conn: ConnId, peer: u8) -> Reply {
+    fn join(&mut self, conn: ConnId, peer: u8) -> legacy::Reply {
         let reply = self.reply_to(conn, join(&address(peer), &public_key(peer)));
-        let Reply::Challenge(nonce) = reply else {
+        let legacy::Reply::Challenge(nonce) = reply else {
             return reply;
         };
         let proof = signature(peer, nonce.as_str());
@@ -194,7 +190,7 @@ impl Star {
         (link, ack)
     }
 
-    fn answer(&mut self, link: LinkId, answer: CalleeAnswer) -> Vec<Command> {
+    fn answer(&mut self, link: LinkId, answer: legacy::CalleeAnswer) -> Vec<Command> {
         self.broker.answered(link, answer, self.now);
         self.drain()
     }
@@ -203,7 +199,7 @@ impl Star {
     fn open_link(&mut self, from: (ConnId, u8), to: (ConnId, u8), id: &str) {
         let (link, _) = self.dial(from, to.1, id);
         self.tell(to.0, accept(id, DIALER));
-        self.answer(link, CalleeAnswer::Accepted);
+        self.answer(link, legacy::CalleeAnswer::Accepted);
         self.tell(from.0, accept(id, LISTENER));
     }
 
@@ -289,13 +285,8 @@ impl Star {
             Command::Pause { conn } => assert!(self.paused.insert(*conn), "paused twice"),
             Command::Resume { conn } => assert!(self.paused.remove(conn), "was not paused"),
             Command::Close { conn, .. } => assert!(self.closed.insert(*conn), "closed twice"),
-            Command::Reply { .. }
-            | Command::Emit { .. }
-            | Command::Ask { .. }
-            | Command::Greet { .. }
+            Command::Send { .. }
             | Command::Verify { .. }
-            | Command::StarReply { .. }
-            | Command::StarEmit { .. }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }
             | Command::CutPipe { .. } => {}
@@ -330,13 +321,7 @@ impl Drop for Star {
 
 fn size(command: &Command) -> (usize, usize) {
     match command {
-        Command::Reply { reply, .. } => (1, reply.weight()),
-        Command::Emit { event, .. } | Command::Ask { event, .. } => {
-            (event.packets(), event.weight())
-        }
-        Command::Greet { hello, .. } => (1, hello.weight()),
-        Command::StarReply { reply, .. } => (1, reply.weight()),
-        Command::StarEmit { event, .. } => (1, event.weight()),
+        Command::Send { message, .. } => (message.packets(), message.weight()),
         Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Close { .. }
@@ -347,9 +332,13 @@ fn size(command: &Command) -> (usize, usize) {
     }
 }
 
-fn reply_in(commands: &[Command], to: ConnId, number: AckId) -> Reply {
+fn reply_in(commands: &[Command], to: ConnId, number: AckId) -> legacy::Reply {
     let mut replies = commands.iter().filter_map(|command| {
-        let Command::Reply { conn, ack, reply } = command else {
+        let Command::Send {
+            conn,
+            message: Message::Reply(ack, reply),
+        } = command
+        else {
             return None;
         };
         ((*conn, *ack) == (to, number)).then_some(reply)
@@ -360,9 +349,13 @@ fn reply_in(commands: &[Command], to: ConnId, number: AckId) -> Reply {
 }
 
 /// Who is asked to take a dial, for which link, with which event.
-fn asked(commands: &[Command]) -> Option<(ConnId, LinkId, ServerEvent)> {
+fn asked(commands: &[Command]) -> Option<(ConnId, LinkId, legacy::Event)> {
     commands.iter().find_map(|command| {
-        let Command::Ask { conn, link, event } = command else {
+        let Command::Send {
+            conn,
+            message: Message::Ask(link, event),
+        } = command
+        else {
             return None;
         };
         Some((*conn, *link, event.clone()))
@@ -396,25 +389,25 @@ fn anonymous(host: usize) -> String {
     format!("/dns4/host{host}.example/tcp/443/wss/p2p-websocket-star")
 }
 
-fn join(address: &str, proof: &str) -> ClientCall {
-    ClientCall::Join {
+fn join(address: &str, proof: &str) -> Call {
+    Call::Legacy(legacy::Call::Join {
         address: address.into(),
         proof: proof.into(),
-    }
+    })
 }
 
-fn leave(address: &str) -> ClientCall {
-    ClientCall::Leave {
+fn leave(address: &str) -> Call {
+    Call::Legacy(legacy::Call::Leave {
         address: address.into(),
-    }
+    })
 }
 
-fn dial(from: &str, to: &str, dial_id: &str) -> ClientCall {
-    ClientCall::Dial {
+fn dial(from: &str, to: &str, dial_id: &str) -> Call {
+    Call::Legacy(legacy::Call::Dial {
         from: from.into(),
         to: to.into(),
         dial_id: dial_id.into(),
-    }
+    })
 }
 
 fn stream(dial: &str, direction: Direction) -> StreamId {
@@ -424,41 +417,52 @@ fn stream(dial: &str, direction: Direction) -> StreamId {
     }
 }
 
-fn accept(dial: &str, direction: Direction) -> ClientCall {
-    ClientCall::StreamAccept {
+fn accept(dial: &str, direction: Direction) -> Call {
+    Call::Legacy(legacy::Call::StreamAccept {
         stream: stream(dial, direction),
-    }
+    })
 }
 
-fn queue(dial: &str, direction: Direction, payload: impl Into<Bytes>) -> ClientCall {
-    ClientCall::StreamQueue {
+fn queue(dial: &str, direction: Direction, payload: impl Into<Bytes>) -> Call {
+    Call::Legacy(legacy::Call::StreamQueue {
         stream: stream(dial, direction),
         payload: payload.into(),
-    }
+    })
 }
 
-fn end(dial: &str, direction: Direction) -> ClientCall {
-    ClientCall::StreamError {
+fn end(dial: &str, direction: Direction) -> Call {
+    Call::Legacy(legacy::Call::StreamError {
         stream: stream(dial, direction),
         end: StreamEnd::Clean,
+    })
+}
+
+fn reply(conn: ConnId, ack: AckId, reply: legacy::Reply) -> Command {
+    Command::Send {
+        conn,
+        message: Message::Reply(ack, reply),
     }
 }
 
-fn reply(conn: ConnId, ack: AckId, reply: Reply) -> Command {
-    Command::Reply { conn, ack, reply }
-}
-
-fn emit(conn: ConnId, event: ServerEvent) -> Command {
-    Command::Emit { conn, event }
+fn emit(conn: ConnId, event: legacy::Event) -> Command {
+    Command::Send {
+        conn,
+        message: Message::Event(event),
+    }
 }
 
 fn peer_event(conn: ConnId, address: &str) -> Command {
     let address = address.into();
-    emit(conn, ServerEvent::Peer { address })
+    emit(conn, legacy::Event::Peer { address })
 }
 
 fn accept_event(conn: ConnId, dial: &str, direction: Direction) -> Command {
-    emit(conn, ServerEvent::StreamAccept(stream(dial, direction)))
+    emit(
+        conn,
+        legacy::Event::StreamAccept {
+            stream: stream(dial, direction),
+        },
+    )
 }
 
 fn chunk_event(
@@ -468,17 +472,35 @@ fn chunk_event(
     payload: impl Into<Bytes>,
 ) -> Command {
     let stream = stream(dial, direction);
-    emit(conn, ServerEvent::StreamQueue(stream, payload.into()))
+    emit(
+        conn,
+        legacy::Event::StreamQueue {
+            stream,
+            payload: payload.into(),
+        },
+    )
 }
 
 fn end_event(conn: ConnId, dial: &str, direction: Direction) -> Command {
     let stream = stream(dial, direction);
-    emit(conn, ServerEvent::StreamError(stream, StreamEnd::Clean))
+    emit(
+        conn,
+        legacy::Event::StreamError {
+            stream,
+            end: StreamEnd::Clean,
+        },
+    )
 }
 
 fn cut_event(conn: ConnId, dial: &str, direction: Direction, cut: Cut) -> Command {
     let end = StreamEnd::Error(cut.text().into());
-    emit(conn, ServerEvent::StreamError(stream(dial, direction), end))
+    emit(
+        conn,
+        legacy::Event::StreamError {
+            stream: stream(dial, direction),
+            end,
+        },
+    )
 }
 
 fn close(conn: ConnId) -> Command {
@@ -489,9 +511,13 @@ fn close(conn: ConnId) -> Command {
 }
 
 /// Events that a connection got.
-fn events(commands: &[Command], to: ConnId) -> impl Iterator<Item = &ServerEvent> {
+fn events(commands: &[Command], to: ConnId) -> impl Iterator<Item = &legacy::Event> {
     commands.iter().filter_map(move |command| {
-        let Command::Emit { conn, event } = command else {
+        let Command::Send {
+            conn,
+            message: Message::Event(event),
+        } = command
+        else {
             return None;
         };
         (*conn == to).then_some(event)
@@ -503,13 +529,16 @@ fn received(commands: &[Command], reader: ConnId, of: &StreamId) -> (Vec<u8>, Op
     let mut bytes = Vec::new();
     let mut end = None;
     for event in events(commands, reader) {
-        if let ServerEvent::StreamQueue(stream, chunk) = event
+        if let legacy::Event::StreamQueue {
+            stream,
+            payload: chunk,
+        } = event
             && stream == of
         {
             assert_eq!(end, None, "a chunk behind the end");
             bytes.extend_from_slice(chunk);
         }
-        if let ServerEvent::StreamError(stream, how) = event
+        if let legacy::Event::StreamError { stream, end: how } = event
             && stream == of
         {
             assert_eq!(end.replace(how.clone()), None, "two ends");
@@ -520,7 +549,7 @@ fn received(commands: &[Command], reader: ConnId, of: &StreamId) -> (Vec<u8>, Op
 
 fn announced_to(commands: &[Command], to: ConnId) -> Vec<String> {
     let addresses = events(commands, to).filter_map(|event| {
-        let ServerEvent::Peer { address } = event else {
+        let legacy::Event::Peer { address } = event else {
             return None;
         };
         Some(address.clone())

@@ -12,8 +12,8 @@ use futures_util::{Sink, Stream};
 use libp2p_identity::Keypair;
 use starpoint_broker::AckId;
 use starpoint_wire::{
-    CallError, CallKind, CalleeAnswer, ClientCall,
-    event::STAR_HELLO,
+    Call, CallError, CallKind, legacy,
+    names::STAR_HELLO,
     native::{self, Hello},
 };
 use tokio::{
@@ -34,7 +34,7 @@ use super::{
     outgoing::{Frame, Outgoing},
     packet::{self, Malformed, Packet},
 };
-use crate::session::{ClientSocket, Session};
+use crate::{outlet::Outlet, session::Session};
 use starpoint_broker::Ending;
 
 /// Time between two heartbeats.
@@ -77,14 +77,15 @@ impl Greeter {
         Self { identity, nonce }
     }
 
-    /// Returns the arguments of the event.
-    fn sign(&self, hello: &Hello) -> String {
-        hello
-            .sign(&self.identity, &self.nonce)
-            .unwrap_or_else(|error| {
+    /// Returns the event; `None` when the key cannot sign.
+    fn sign(&self, hello: &Hello) -> Option<native::EncodedEvent> {
+        match hello.sign(&self.identity, &self.nonce) {
+            Ok(signed) => Some(native::Event::Hello(Box::new(signed)).encode()),
+            Err(error) => {
                 tracing::error!(%error, "The star's key cannot sign");
-                "[]".to_owned()
-            })
+                None
+            }
+        }
     }
 }
 
@@ -170,8 +171,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Tells the star that the client is here; its hello follows.
     fn connect(&mut self) {
-        let socket = ClientSocket::Native(Arc::clone(&self.outgoing));
-        self.session.connected(socket);
+        let outlet = Outlet::Native(Arc::clone(&self.outgoing));
+        self.session.connected(outlet);
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
@@ -223,12 +224,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Frame::Hello(hello) => {
                 self.fed += 1;
-                let args = self.greeter.sign(&hello);
+                let hello = self.greeter.sign(&hello);
+                let args = hello.map_or_else(|| "[]".into(), |hello| hello.args);
                 Fragments::text(packet::event(STAR_HELLO, &args, None, 0))
             }
-            Frame::Event(name, args) => {
+            Frame::Event(event) => {
                 self.fed += 1;
-                Fragments::text(packet::event(name, &args, None, 0))
+                Fragments::text(packet::event(event.name, &event.args, None, 0))
             }
             Frame::Attachment(bytes) => {
                 self.fed += 1;
@@ -352,7 +354,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn event(&self, json: &str, ack: Option<i64>, attachments: &[Bytes]) {
         let is_json = serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok();
         let call = if is_json {
-            ClientCall::decode(json, attachments)
+            Call::decode(json, attachments)
         } else {
             Err(CallError {
                 kind: CallKind::Unknown,
@@ -363,8 +365,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn answer(&self, id: u64, args: &str) {
         if let Some(link) = self.outgoing.take_asked(id) {
-            let answer = serde_json::from_str::<CalleeAnswer>(args);
-            let answer = answer.unwrap_or_else(|_| CalleeAnswer::unreadable());
+            let answer = serde_json::from_str::<legacy::CalleeAnswer>(args);
+            let answer = answer.unwrap_or_else(|_| legacy::CalleeAnswer::unreadable());
             self.session.answered(link, answer);
         }
     }

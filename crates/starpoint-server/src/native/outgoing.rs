@@ -2,15 +2,16 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
 };
 
 use bytes::Bytes;
-use starpoint_broker::{AckId, LinkId};
+use serde::Serialize;
+use starpoint_broker::{LinkId, Message};
 use starpoint_wire::{
-    Reply, ServerEvent,
-    native::{Hello, StarEvent, StarReply},
+    legacy,
+    native::{EncodedEvent, Hello},
 };
 
 use super::packet;
@@ -36,60 +37,50 @@ pub(super) enum Frame {
     /// The hello, not signed yet.
     Hello(Box<Hello>),
     Text(String),
-    /// An event with its arguments. They are put together when it is written: what
-    /// goes to thousands is in memory once.
-    Event(&'static str, Arc<str>),
+    /// An event whose packet is made when it is written: an event to thousands is in
+    /// memory once.
+    Event(EncodedEvent),
     /// An attachment, as the engine's version wants it.
     Attachment(Bytes),
 }
 
 impl Outgoing {
-    /// Queues an answer.
-    pub(crate) fn reply(&self, ack: AckId, reply: &Reply) {
-        if let Ok(args) = serde_json::to_string(reply) {
-            self.push([Frame::Text(packet::answer(ack.0, &args))]);
+    /// Queues a message.
+    pub(crate) fn send(&self, message: Message) {
+        match message {
+            Message::Reply(ack, reply) => {
+                self.push([Frame::Text(packet::answer(ack.0, &json(&reply)))]);
+            }
+            Message::Event(legacy::Event::StreamQueue { stream, payload }) => {
+                const PLACEHOLDER: &str = r#"[{"_placeholder":true,"num":0}]"#;
+                let name = legacy::Event::queue_name(&stream);
+                let head = packet::event(&name, PLACEHOLDER, None, 1);
+                self.push([Frame::Text(head), Frame::Attachment(payload)]);
+            }
+            Message::Event(event) => {
+                let text = packet::event(&event.name(), &json(&event), None, 0);
+                self.push([Frame::Text(text)]);
+            }
+            Message::Ask(link, event) => {
+                let id = self.asked(link);
+                let text = packet::event(&event.name(), &json(&event), Some(id), 0);
+                self.push([Frame::Text(text)]);
+            }
+            Message::Hello(hello) => self.push([Frame::Hello(hello)]),
+            Message::NativeReply(ack, reply) => {
+                self.push([Frame::Text(packet::answer(ack.0, &reply.encode()))]);
+            }
+            Message::NativeEvent(event) => self.push([Frame::Event(event)]),
         }
     }
 
-    /// Queues the hello.
-    pub(crate) fn greet(&self, hello: Box<Hello>) {
-        self.push([Frame::Hello(hello)]);
-    }
-
-    /// Queues an answer of the native profile.
-    pub(crate) fn star_reply(&self, ack: AckId, reply: &StarReply) {
-        self.push([Frame::Text(packet::answer(ack.0, &reply.encode()))]);
-    }
-
-    /// Queues an event of the native profile.
-    pub(crate) fn star_event(&self, event: &StarEvent) {
-        self.push([Frame::Event(event.name(), event.args())]);
-    }
-
-    /// Queues an event of the legacy profile.
-    pub(crate) fn emit(&self, event: &ServerEvent) {
-        if let ServerEvent::StreamQueue(_, payload) = event {
-            const PLACEHOLDER: &str = r#"[{"_placeholder":true,"num":0}]"#;
-            let head = packet::event(&event.name(), PLACEHOLDER, None, 1);
-            self.push([Frame::Text(head), Frame::Attachment(payload.clone())]);
-        } else if let Ok(args) = serde_json::to_string(event) {
-            let text = packet::event(&event.name(), &args, None, 0);
-            self.push([Frame::Text(text)]);
-        }
-    }
-
-    /// Queues an event that wants an answer.
-    pub(crate) fn ask(&self, link: LinkId, event: &ServerEvent) {
-        let Ok(args) = serde_json::to_string(event) else {
-            return;
-        };
+    /// Returns the number of a new question.
+    fn asked(&self, link: LinkId) -> u64 {
         let mut state = self.state();
         state.last_ask += 1;
         let id = state.last_ask;
         state.asked.insert(id, link);
-        drop(state);
-        let text = packet::event(&event.name(), &args, Some(id), 0);
-        self.push([Frame::Text(text)]);
+        id
     }
 
     /// Takes the question that an answer belongs to.
@@ -102,7 +93,7 @@ impl Outgoing {
     pub(super) fn say(&self, text: &str) {
         let is_same = |frame: &Frame| match frame {
             Frame::Text(waiting) => waiting == text,
-            Frame::Hello(_) | Frame::Event(..) | Frame::Attachment(_) => false,
+            Frame::Hello(_) | Frame::Event(_) | Frame::Attachment(_) => false,
         };
         if !self.state().frames.iter().any(is_same) {
             self.push([Frame::Text(text.to_owned())]);
@@ -144,4 +135,9 @@ impl Outgoing {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Encodes the arguments of a reply or event.
+fn json(args: &impl Serialize) -> String {
+    serde_json::to_string(args).expect("keys are strings and writing to memory does not fail")
 }

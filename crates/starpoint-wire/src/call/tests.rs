@@ -2,10 +2,21 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::Direction;
+use crate::{
+    legacy::CalleeAnswer,
+    limits::{MAX_ERROR_TEXT_BYTES, MAX_PROOF_BYTES},
+    stream::{Direction, StreamEnd},
+};
 
-fn decode(json: &str) -> Result<ClientCall, CallError> {
-    ClientCall::decode(json, &[])
+fn decode(json: &str) -> Result<legacy::Call, CallError> {
+    decode_with(json, &[])
+}
+
+fn decode_with(json: &str, attachments: &[Bytes]) -> Result<legacy::Call, CallError> {
+    match Call::decode(json, attachments)? {
+        Call::Legacy(call) => Ok(call),
+        Call::Native(call) => panic!("{call:?} is native"),
+    }
 }
 
 fn refused(json: &str) -> CallKind {
@@ -17,22 +28,22 @@ fn the_recorded_calls_decode() {
     let join = decode(r#"["ss-join","/ip4/127.0.0.1","0801"]"#).unwrap();
     assert_eq!(
         join,
-        ClientCall::Join {
+        legacy::Call::Join {
             address: "/ip4/127.0.0.1".into(),
             proof: "0801".into()
         }
     );
     let dial = decode(r#"["ss-dial","/a","/b","40c71676-4b54-43f0-b4f5-05fb02a61caf"]"#).unwrap();
-    assert!(matches!(dial, ClientCall::Dial { from, to, .. } if from == "/a" && to == "/b"));
+    assert!(matches!(dial, legacy::Call::Dial { from, to, .. } if from == "/a" && to == "/b"));
     let leave = decode(r#"["ss-leave","/a"]"#).unwrap();
     assert_eq!(
         leave,
-        ClientCall::Leave {
+        legacy::Call::Leave {
             address: "/a".into()
         }
     );
     let accept = decode(r#"["socket.io-pull-stream.accept.dial-1.listener"]"#).unwrap();
-    let ClientCall::StreamAccept { stream } = accept else {
+    let legacy::Call::StreamAccept { stream } = accept else {
         panic!("{accept:?}")
     };
     assert_eq!(stream.dial.as_str(), "dial-1");
@@ -91,8 +102,8 @@ fn r_limit_3_an_oversized_proof_is_refused() {
 }
 
 fn payload(json: &str, attachments: &[Bytes]) -> Option<Bytes> {
-    match ClientCall::decode(json, attachments) {
-        Ok(ClientCall::StreamQueue { payload, .. }) => Some(payload),
+    match decode_with(json, attachments) {
+        Ok(legacy::Call::StreamQueue { payload, .. }) => Some(payload),
         _ => None,
     }
 }
@@ -133,7 +144,7 @@ fn r_stream_8_objects_never_become_bytes() {
 fn end(value: &str) -> StreamEnd {
     let json = format!(r#"["socket.io-pull-stream.error.d.dialer"{value}]"#);
     match decode(&json) {
-        Ok(ClientCall::StreamError { end, .. }) => end,
+        Ok(legacy::Call::StreamError { end, .. }) => end,
         other => panic!("{value}: {other:?}"),
     }
 }
@@ -200,6 +211,6 @@ proptest! {
     fn damaged_calls_never_panic(at in 0usize..80, with in any::<char>()) {
         let mut json = r#"["socket.io-pull-stream.queue.dial.dialer",{"_placeholder":true,"num":0}]"#.to_owned();
         json.replace_range(at.min(json.len() - 1)..=at.min(json.len() - 1), &with.to_string());
-        let _ = ClientCall::decode(&json, &[Bytes::from_static(b"x")]);
+        let _ = decode_with(&json, &[Bytes::from_static(b"x")]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a client asks.
+//! Calls of the native profile.
 
 use data_encoding::BASE64;
 use libp2p_identity::PeerId;
@@ -8,7 +8,11 @@ use super::{
     record::PeerRecord as Record,
     wire::{self, DialWire, JoinWire, PeersWire, RefuseWire},
 };
-use crate::{client::EncodedCall, event, limits::MAX_ADDRESS_BYTES};
+use crate::{
+    call::{CallKind, EncodedCall},
+    limits::MAX_ADDRESS_BYTES,
+    names::{self, NativeCallName},
+};
 
 /// `star-join`, with everything in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub struct JoinCall {
 
 /// A call of the native profile, with arguments of the right form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StarCall {
+pub enum Call {
     /// `star-join`.
     Join(Box<JoinCall>),
     /// `star-leave`: the peer goes, and says so.
@@ -55,14 +59,14 @@ pub enum StarCall {
     },
 }
 
-impl StarCall {
+impl Call {
     /// Decodes an event of this name; `json` is the array of the packet, the name
     /// in it. `None` when the arguments are missing, of the wrong type or too long.
-    pub(crate) fn decode(name: event::StarName, json: &str) -> Option<Self> {
+    pub(crate) fn decode(name: NativeCallName, json: &str) -> Option<Self> {
         match name {
-            event::StarName::Join => join(wire::second(json)?),
-            event::StarName::Leave => Some(Self::Leave),
-            event::StarName::Peers => {
+            NativeCallName::Join => join(wire::second(json)?),
+            NativeCallName::Leave => Some(Self::Leave),
+            NativeCallName::Peers => {
                 let peers: PeersWire<'static> = wire::second(json)?;
                 let after = match peers.after {
                     Some(after) => Some(after.parse().ok()?),
@@ -71,14 +75,14 @@ impl StarCall {
                 let namespace = Namespace::parse(&peers.ns)?;
                 Some(Self::Peers { namespace, after })
             }
-            event::StarName::Dial => {
+            NativeCallName::Dial => {
                 let dial: DialWire<'static> = wire::second(json)?;
                 Some(Self::Dial {
                     to: dial.to.parse().ok()?,
                     token: PipeToken::parse(&dial.token)?,
                 })
             }
-            event::StarName::Refuse => {
+            NativeCallName::Refuse => {
                 let refuse: RefuseWire<'static> = wire::second(json)?;
                 let token = PipeToken::parse(&refuse.token)?;
                 Some(Self::Refuse { token })
@@ -89,33 +93,44 @@ impl StarCall {
     /// Returns the event as a client sends it.
     pub fn encode(&self) -> EncodedCall {
         let (name, args) = match self {
-            Self::Join(join) => (event::STAR_JOIN, wire::to_text(&[join.to_wire()])),
-            Self::Leave => (event::STAR_LEAVE, "[]".to_owned()),
+            Self::Join(join) => (names::STAR_JOIN, wire::to_text(&[join.to_wire()])),
+            Self::Leave => (names::STAR_LEAVE, "[]".to_owned()),
             Self::Peers { namespace, after } => {
                 let peers = PeersWire {
                     ns: namespace.as_str().into(),
                     after: after.map(|peer| peer.to_base58().into()),
                 };
-                (event::STAR_PEERS, wire::to_text(&[peers]))
+                (names::STAR_PEERS, wire::to_text(&[peers]))
             }
             Self::Dial { to, token } => {
                 let dial = DialWire {
                     to: to.to_base58().into(),
                     token: token.to_text().into(),
                 };
-                (event::STAR_DIAL, wire::to_text(&[dial]))
+                (names::STAR_DIAL, wire::to_text(&[dial]))
             }
             Self::Refuse { token } => {
                 let refuse = RefuseWire {
                     token: token.to_text().into(),
                 };
-                (event::STAR_REFUSE, wire::to_text(&[refuse]))
+                (names::STAR_REFUSE, wire::to_text(&[refuse]))
             }
         };
         EncodedCall {
             name: name.into(),
             args,
             attachments: Vec::new(),
+        }
+    }
+
+    /// Returns the kind of the call.
+    pub fn kind(&self) -> CallKind {
+        match self {
+            Self::Join(_) => CallKind::StarJoin,
+            Self::Leave => CallKind::StarLeave,
+            Self::Peers { .. } => CallKind::StarPeers,
+            Self::Dial { .. } => CallKind::StarDial,
+            Self::Refuse { .. } => CallKind::StarRefuse,
         }
     }
 
@@ -140,7 +155,7 @@ impl StarCall {
     }
 }
 
-fn join(join: JoinWire<'_>) -> Option<StarCall> {
+fn join(join: JoinWire<'_>) -> Option<Call> {
     let is_long = |address: &str| address.len() > MAX_ADDRESS_BYTES;
     if join.namespaces.len() > MAX_NAMESPACES || join.address.as_deref().is_some_and(is_long) {
         return None;
@@ -159,7 +174,7 @@ fn join(join: JoinWire<'_>) -> Option<StarCall> {
         }
         None => None,
     };
-    Some(StarCall::Join(Box::new(JoinCall {
+    Some(Call::Join(Box::new(JoinCall {
         key: wire::bytes(&join.key, MAX_KEY_BYTES)?,
         signature: wire::bytes(&join.signature, MAX_SIGNATURE_BYTES)?,
         host: StarHost::parse(&join.host)?,

@@ -98,24 +98,17 @@ impl Hello {
         statement.into_bytes()
     }
 
-    /// Signs it with the key of the star, and returns the arguments of the event.
+    /// Signs the hello with the star's key, for the connection with this nonce.
     ///
     /// # Errors
     ///
     /// When the key cannot sign.
-    pub fn sign(&self, key: &Keypair, nonce: &ClientNonce) -> Result<String, SigningError> {
-        let signature = key.sign(&self.to_bytes(nonce))?;
-        Ok(wire::to_text(&[HelloWire {
-            v: VERSION,
-            star: self.star.to_base58().into(),
-            challenge: BASE64.encode(&self.challenge.0).into(),
-            expires: self.expires,
-            open: self.openness == Openness::Open,
-            grace_ms: millis(self.grace),
-            hosts: self.hosts.iter().map(|h| h.to_string().into()).collect(),
-            key: BASE64.encode(&key.public().encode_protobuf()).into(),
-            signature: BASE64.encode(&signature).into(),
-        }]))
+    pub fn sign(&self, key: &Keypair, nonce: &ClientNonce) -> Result<SignedHello, SigningError> {
+        Ok(SignedHello {
+            hello: self.clone(),
+            key: key.public().encode_protobuf(),
+            signature: key.sign(&self.to_bytes(nonce))?,
+        })
     }
 
     /// Returns whether the operator has named hosts, and this one is none of them.
@@ -145,6 +138,22 @@ pub struct SignedHello {
 }
 
 impl SignedHello {
+    /// Returns the arguments of the event, the text of a JSON array.
+    pub fn encode(&self) -> String {
+        let hello = &self.hello;
+        wire::to_text(&[HelloWire {
+            v: VERSION,
+            star: hello.star.to_base58().into(),
+            challenge: BASE64.encode(&hello.challenge.0).into(),
+            expires: hello.expires,
+            open: hello.openness == Openness::Open,
+            grace_ms: millis(hello.grace),
+            hosts: hello.hosts.iter().map(|h| h.to_string().into()).collect(),
+            key: BASE64.encode(&self.key).into(),
+            signature: BASE64.encode(&self.signature).into(),
+        }])
+    }
+
     /// Reads the arguments of the event; `None` when they are none, or of another
     /// version.
     pub fn decode(args: &str) -> Option<Self> {

@@ -1,4 +1,7 @@
-//! What a star answers.
+//! Replies to calls of the native profile.
+//!
+//! A star encodes a [`Reply`]; a client knows the call that it answers and decodes the
+//! narrower [`JoinReply`], [`PageReply`] or [`DialReply`].
 
 use std::time::Duration;
 
@@ -9,13 +12,13 @@ use super::{
     wire::{self, DialedWire, JoinedWire, PageWire, RefusalWire},
 };
 use crate::{
-    client::{ReplyError, StarRefusal},
-    refusal::Refusal,
+    refusal::{Refusal, RemoteRefusal, cut_text},
+    reply::ReplyError,
 };
 
-/// A star's answer to a [`StarCall`](super::StarCall).
+/// A star's answer to a [`Call`](super::Call).
 #[derive(Clone, Debug, PartialEq)]
-pub enum StarReply {
+pub enum Reply {
     /// `[null, {…}]`: joined.
     Joined {
         /// The peer was still counted as being here: nobody was told that it had
@@ -42,7 +45,7 @@ pub enum StarReply {
     },
 }
 
-impl StarReply {
+impl Reply {
     /// Returns the arguments, the text of a JSON array.
     pub fn encode(&self) -> String {
         match self {
@@ -84,7 +87,7 @@ impl StarReply {
 
 /// The answer to `star-join`, as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JoinAnswer {
+pub enum JoinReply {
     /// Joined.
     Joined {
         /// The star still had the peer.
@@ -93,47 +96,47 @@ pub enum JoinAnswer {
         pages: Vec<Page>,
     },
     /// The star refuses; again after the time, if there is one.
-    Refused(StarRefusal, Option<Duration>),
+    Refused(RemoteRefusal, Option<Duration>),
 }
 
 /// The answer to `star-peers`, as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PageAnswer {
+pub enum PageReply {
     /// A page.
     Page(Page),
     /// The star refuses; again after the time, if there is one.
-    Refused(StarRefusal, Option<Duration>),
+    Refused(RemoteRefusal, Option<Duration>),
 }
 
 /// The answer to `star-dial`, as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DialAnswer {
+pub enum DialReply {
     /// Both sides are there.
     Connected {
         /// Where else the callee may be found, unchecked.
         record: Option<PeerRecord>,
     },
     /// The star or the callee refuses; again after the time, if there is one.
-    Refused(StarRefusal, Option<Duration>),
+    Refused(RemoteRefusal, Option<Duration>),
 }
 
 /// Longest retry hint that is believed.
 const MAX_RETRY: Duration = Duration::from_secs(3600);
 
-fn refusal(args: &str) -> Option<(StarRefusal, Option<Duration>)> {
+fn refusal(args: &str) -> Option<(RemoteRefusal, Option<Duration>)> {
     let refused: RefusalWire<'static> = wire::first(args)?;
     let retry = refused.retry_ms.map(Duration::from_millis);
     let why = Refusal::ALL
         .into_iter()
         .find(|refusal| refusal.code() == refused.code)
         .map_or_else(
-            || StarRefusal::Other(crate::call::cut_text(refused.code.into_owned())),
-            StarRefusal::Known,
+            || RemoteRefusal::Other(cut_text(refused.code.into_owned())),
+            RemoteRefusal::Known,
         );
     Some((why, retry.map(|wait| wait.min(MAX_RETRY))))
 }
 
-impl JoinAnswer {
+impl JoinReply {
     /// Decodes the arguments of the answer.
     ///
     /// # Errors
@@ -153,7 +156,7 @@ impl JoinAnswer {
     }
 }
 
-impl PageAnswer {
+impl PageReply {
     /// Decodes the arguments of the answer.
     ///
     /// # Errors
@@ -169,7 +172,7 @@ impl PageAnswer {
     }
 }
 
-impl DialAnswer {
+impl DialReply {
     /// Decodes the arguments of the answer.
     ///
     /// # Errors

@@ -4,18 +4,18 @@ use libp2p_identity::{Keypair, PeerId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{CallKind, ClientCall, Refusal, client::StarRefusal};
+use crate::{CallKind, Refusal, RemoteRefusal};
 
 fn token(fill: u8) -> PipeToken {
     PipeToken::from_random([fill; 32])
 }
 
-fn decode(call: &StarCall) -> ClientCall {
+fn decode(call: &Call) -> crate::Call {
     let packet = call.encode();
     let inner = packet.args.strip_prefix('[').expect("an array");
     let comma = if inner == "]" { "" } else { "," };
     let json = format!("[\"{}\"{comma}{inner}", packet.name);
-    ClientCall::decode(&json, &[]).expect("it is well formed")
+    crate::Call::decode(&json, &[]).expect("it is well formed")
 }
 
 fn keypair() -> Keypair {
@@ -51,6 +51,7 @@ fn signed(hello: &Hello) -> String {
     hello
         .sign(&keypair(), &nonce(5))
         .expect("Ed25519 always signs")
+        .encode()
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn r_native_12_the_hello_is_signed_with_all_that_it_says_for_one_connection() {
     let (own, other) = (hello().star.to_base58(), peer(1).to_base58());
     let verified = read(&text.replace(&own, &other)).verify(&nonce(5)).cloned();
     assert_eq!(verified, Err(ProofError::Key));
-    let text = hello().sign(&stranger(), &nonce(5)).unwrap();
+    let text = hello().sign(&stranger(), &nonce(5)).unwrap().encode();
     assert_eq!(read(&text).verify(&nonce(5)), Err(ProofError::Key));
 }
 
@@ -243,22 +244,22 @@ fn r_native_16_keys_that_are_expensive_or_none_are_refused_unverified() {
 #[test]
 fn r_native_5_calls_read_back() {
     let join = join_call().sign(&terms(), &keypair()).unwrap();
-    let join = StarCall::Join(Box::new(join));
+    let join = Call::Join(Box::new(join));
     let calls = [
         join,
-        StarCall::Leave,
-        StarCall::Peers {
+        Call::Leave,
+        Call::Peers {
             namespace: Namespace::default(),
             after: Some(peer(1)),
         },
-        StarCall::Dial {
+        Call::Dial {
             to: peer(1),
             token: token(1),
         },
-        StarCall::Refuse { token: token(2) },
+        Call::Refuse { token: token(2) },
     ];
     for call in calls {
-        assert_eq!(decode(&call), ClientCall::Star(call));
+        assert_eq!(decode(&call), crate::Call::Native(call));
     }
 }
 
@@ -290,7 +291,7 @@ fn r_native_5_what_cannot_be_read_says_what_it_meant() {
         (r#"["star-presence",{}]"#, CallKind::Unknown),
     ] {
         assert_eq!(
-            ClientCall::decode(json, &[]).unwrap_err().kind,
+            crate::Call::decode(json, &[]).unwrap_err().kind,
             kind,
             "{json}"
         );
@@ -309,7 +310,7 @@ fn r_native_6_namespaces_are_plain_short_and_few() {
     let json = serde_json::json!(
         ["star-join", {"key": "", "signature": "", "host": "a:1", "namespaces": many}]
     );
-    assert!(ClientCall::decode(&json.to_string(), &[]).is_err());
+    assert!(crate::Call::decode(&json.to_string(), &[]).is_err());
 }
 
 #[test]
@@ -321,27 +322,27 @@ fn r_native_7_records_are_bounded() {
 
 #[test]
 fn r_native_8_refusals_have_a_code_and_a_hint() {
-    let refused = StarReply::Refused {
+    let refused = Reply::Refused {
         refusal: Refusal::StarFull,
         retry: Some(Duration::from_secs(5)),
     };
     let text = refused.encode();
     assert_eq!(text, r#"[{"code":"star-full","retry_ms":5000}]"#);
     assert_eq!(
-        JoinAnswer::decode(&text),
-        Ok(JoinAnswer::Refused(
-            StarRefusal::Known(Refusal::StarFull),
+        JoinReply::decode(&text),
+        Ok(JoinReply::Refused(
+            RemoteRefusal::Known(Refusal::StarFull),
             Some(Duration::from_secs(5))
         ))
     );
     assert_eq!(
-        DialAnswer::decode(r#"[{"code":"other"}]"#),
-        Ok(DialAnswer::Refused(
-            StarRefusal::Other("other".into()),
+        DialReply::decode(r#"[{"code":"other"}]"#),
+        Ok(DialReply::Refused(
+            RemoteRefusal::Other("other".into()),
             None
         ))
     );
-    assert!(JoinAnswer::decode("[]").is_err());
+    assert!(JoinReply::decode("[]").is_err());
 }
 
 #[test]
@@ -354,19 +355,19 @@ fn r_pres_2_pages_read_back() {
         peers: peers.iter().map(|p| p.to_base58().into()).collect(),
         next: Some(peers[2]),
     };
-    let joined = StarReply::Joined {
+    let joined = Reply::Joined {
         is_resumed: true,
         pages: vec![page.clone()],
     };
     assert_eq!(
-        JoinAnswer::decode(&joined.encode()),
-        Ok(JoinAnswer::Joined {
+        JoinReply::decode(&joined.encode()),
+        Ok(JoinReply::Joined {
             is_resumed: true,
             pages: vec![page.clone()]
         })
     );
-    let answer = PageAnswer::decode(&StarReply::Page(page.clone()).encode());
-    assert_eq!(answer, Ok(PageAnswer::Page(page.clone())));
+    let answer = PageReply::decode(&Reply::Page(page.clone()).encode());
+    assert_eq!(answer, Ok(PageReply::Page(page.clone())));
     assert_eq!(page.ids().collect::<Vec<_>>(), peers);
 }
 
@@ -379,43 +380,33 @@ fn r_pres_4_batches_read_back() {
         left: vec!["b".into(), "c".into()],
         sync: Sync::InOrder,
     };
-    let args = batch.encode();
+    let event = Event::Presence(batch);
+    let encoded = event.encode();
     assert_eq!(
-        args,
+        &*encoded.args,
         r#"[{"ns":"default","seq":3,"joined":["a"],"left":["b","c"]}]"#
     );
-    let event = StarEvent::Presence(args.into());
-    assert_eq!(
-        NativeNotice::decode(event.name(), &event.args()),
-        Some(NativeNotice::Presence(batch))
-    );
+    assert_eq!(Event::decode(encoded.name, &encoded.args), Some(event));
 }
 
 #[test]
 fn r_dial_10_the_words_of_a_dial_read_back() {
     let from = peer(1);
     let record = PeerRecord::new(b"x");
-    let event = StarEvent::Incoming {
+    let event = Event::Incoming {
         from,
         token: token(3),
         record: record.clone(),
     };
-    let notice = NativeNotice::decode(event.name(), &event.args());
-    assert_eq!(
-        notice,
-        Some(NativeNotice::Incoming {
-            from,
-            token: token(3),
-            record: record.clone()
-        })
-    );
-    let text = StarReply::Dialed {
+    let encoded = event.encode();
+    assert_eq!(Event::decode(encoded.name, &encoded.args), Some(event));
+    let text = Reply::Dialed {
         record: record.clone(),
     }
     .encode();
     assert_eq!(
-        DialAnswer::decode(&text),
-        Ok(DialAnswer::Connected { record })
+        DialReply::decode(&text),
+        Ok(DialReply::Connected { record })
     );
 }
 
@@ -438,11 +429,11 @@ proptest! {
             "star-hello", "star-presence", "star-incoming",
         ];
         let name = names[name];
-        let _ = NativeNotice::decode(name, &json);
-        let _ = ClientCall::decode(&format!("[\"{name}\",{json}]"), &[]);
-        let _ = JoinAnswer::decode(&json);
-        let _ = DialAnswer::decode(&json);
-        let _ = PageAnswer::decode(&json);
+        let _ = Event::decode(name, &json);
+        let _ = crate::Call::decode(&format!("[\"{name}\",{json}]"), &[]);
+        let _ = JoinReply::decode(&json);
+        let _ = DialReply::decode(&json);
+        let _ = PageReply::decode(&json);
     }
 
     #[test]
@@ -454,7 +445,7 @@ proptest! {
             peers: vec![Arc::from("12D3KooWRawPbxPtP1eZaJpumGnyWX2DcUyd3RQnydr3eAto4Az7")],
             next: None,
         };
-        let text = StarReply::Joined { is_resumed: false, pages: vec![page] }.encode();
-        let _ = JoinAnswer::decode(&text[..cut.min(text.len())]);
+        let text = Reply::Joined { is_resumed: false, pages: vec![page] }.encode();
+        let _ = JoinReply::decode(&text[..cut.min(text.len())]);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use libp2p_identity::PeerId;
 use starpoint_broker::AckId;
-use starpoint_wire::native::{Hello, Namespace, PresenceBatch, StarReply};
+use starpoint_wire::native::{self, Hello, Namespace, PresenceBatch};
 
 use super::View;
 use crate::client::Pace;
@@ -55,7 +55,7 @@ pub(super) enum Call {
 pub(super) enum Told {
     Hello(Box<Hello>),
     Batch(Arc<PresenceBatch>),
-    Reply(Call, Box<StarReply>),
+    Reply(Call, Box<native::Reply>),
     /// Something that is not about presence.
     Nothing,
 }
@@ -103,9 +103,9 @@ impl Member {
         }
     }
 
-    fn read_reply(&mut self, call: Call, reply: StarReply) {
+    fn read_reply(&mut self, call: Call, reply: native::Reply) {
         match (call, reply) {
-            (Call::Join(_), StarReply::Joined { pages, .. }) => {
+            (Call::Join(_), native::Reply::Joined { pages, .. }) => {
                 for page in pages {
                     let (view, question) = View::begin(&page);
                     self.views.insert(page.namespace.clone(), view);
@@ -114,7 +114,7 @@ impl Member {
                     }
                 }
             }
-            (Call::Peers(namespace, after), StarReply::Page(page)) => {
+            (Call::Peers(namespace, after), native::Reply::Page(page)) => {
                 let view = self.views.get_mut(&namespace).expect("it has joined");
                 if let Some(after) = view.page(&page, after) {
                     self.calls.push_back(Call::Peers(namespace, after));

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use libp2p_identity::PeerId;
 use starpoint_wire::{
-    ClientCall, DialId, Refusal, StarRefusal,
+    Call, DialId, Refusal, RemoteRefusal,
     native::{
-        ClientNonce, DialAnswer, JoinAnswer, JoinCall, JoinTerms, Namespace, NativeNotice,
-        Openness, Page, PageAnswer, PeerRecord, PipeToken, SignedHello, StarCall,
+        self, ClientNonce, JoinCall, JoinTerms, Namespace, Openness, Page, PeerRecord, PipeToken,
+        SignedHello,
     },
 };
 use web_time::Instant;
@@ -124,7 +124,7 @@ impl Star {
             .collect();
         for token in expired {
             self.n_offers -= 1;
-            self.emit_star(StarCall::Refuse { token });
+            self.emit_star(native::Call::Refuse { token });
             self.events.push_back(Event::PipeOfferExpired(token));
         }
         for wanted in wanted {
@@ -132,41 +132,40 @@ impl Star {
         }
     }
 
-    fn emit_star(&mut self, call: StarCall) {
-        self.commands
-            .push_back(Command::Emit(ClientCall::Star(call)));
+    fn emit_star(&mut self, call: native::Call) {
+        self.commands.push_back(Command::Emit(Call::Native(call)));
     }
 
-    fn call_star(&mut self, tag: CallTag, call: StarCall) {
+    fn call_star(&mut self, tag: CallTag, call: native::Call) {
         self.commands
-            .push_back(Command::Call(tag, ClientCall::Star(call)));
+            .push_back(Command::Call(tag, Call::Native(call)));
     }
 
     /// Takes an event of the native profile. What cannot be read is ignored, except
     /// before the hello: then the star is none.
     pub(super) fn native_notice(&mut self, name: &str, args: &str, now: Instant) {
-        let notice = NativeNotice::decode(name, args);
+        let notice = native::Event::decode(name, args);
         if let State::AwaitsHello { deadline } = self.state {
             return match notice {
-                Some(NativeNotice::Hello(hello)) => self.hello(&hello, deadline),
-                Some(NativeNotice::Presence(_) | NativeNotice::Incoming { .. }) | None => {
+                Some(native::Event::Hello(hello)) => self.hello(&hello, deadline),
+                Some(native::Event::Presence(_) | native::Event::Incoming { .. }) | None => {
                     self.fail(Error::Protocol(Violation::Hello));
                 }
             };
         }
         match notice {
-            Some(NativeNotice::Presence(batch)) if self.state == State::Joined => {
+            Some(native::Event::Presence(batch)) if self.state == State::Joined => {
                 if let Some(native) = &mut self.native {
                     let outcome = native.roster.batch(&batch);
                     self.apply(outcome, now);
                 }
             }
-            Some(NativeNotice::Incoming {
+            Some(native::Event::Incoming {
                 from,
                 token,
                 record,
             }) => self.pipe_offered(from, token, record, now),
-            Some(NativeNotice::Hello(_) | NativeNotice::Presence(_)) | None => {}
+            Some(native::Event::Hello(_) | native::Event::Presence(_)) | None => {}
         }
     }
 
@@ -221,7 +220,7 @@ impl Star {
         match join.sign(&terms, &self.keypair) {
             Ok(join) => {
                 self.state = State::AwaitsVerdict { deadline };
-                self.call_star(CallTag::StarJoin, StarCall::Join(Box::new(join)));
+                self.call_star(CallTag::StarJoin, native::Call::Join(Box::new(join)));
             }
             Err(_) => self.fail(Error::Key),
         }
@@ -231,18 +230,18 @@ impl Star {
         if !matches!(self.state, State::AwaitsVerdict { .. }) {
             return;
         }
-        match JoinAnswer::decode(args) {
-            Ok(JoinAnswer::Joined { pages, .. }) => {
+        match native::JoinReply::decode(args) {
+            Ok(native::JoinReply::Joined { pages, .. }) => {
                 self.state = State::Joined;
                 self.events.push_back(Event::Joined);
                 for page in &pages {
                     self.page(page, None, now);
                 }
             }
-            Ok(JoinAnswer::Refused(StarRefusal::Known(refusal), _)) => {
+            Ok(native::JoinReply::Refused(RemoteRefusal::Known(refusal), _)) => {
                 self.fail(Error::JoinRefused(refusal));
             }
-            Ok(JoinAnswer::Refused(StarRefusal::Other(words), _)) => {
+            Ok(native::JoinReply::Refused(RemoteRefusal::Other(words), _)) => {
                 self.fail(Error::JoinRefusedOther(text::printable(&words).into()));
             }
             Err(_) => self.fail(Error::Protocol(Violation::Answer)),
@@ -257,17 +256,17 @@ impl Star {
     }
 
     pub(super) fn page_answered(&mut self, wanted: &Wanted, args: &str, now: Instant) {
-        match PageAnswer::decode(args) {
-            Ok(PageAnswer::Page(page)) if page.namespace == wanted.namespace => {
+        match native::PageReply::decode(args) {
+            Ok(native::PageReply::Page(page)) if page.namespace == wanted.namespace => {
                 self.page(&page, wanted.after, now);
             }
-            Ok(PageAnswer::Refused(_, retry)) => {
+            Ok(native::PageReply::Refused(_, retry)) => {
                 if let Some(native) = &mut self.native {
                     let at = now + retry.unwrap_or(PAGE_RETRY);
                     native.pages.insert(wanted.clone(), at);
                 }
             }
-            Ok(PageAnswer::Page(_)) | Err(_) => {}
+            Ok(native::PageReply::Page(_)) | Err(_) => {}
         }
     }
 
@@ -288,7 +287,7 @@ impl Star {
         if let Some(native) = &mut self.native {
             native.pages.remove(&wanted);
         }
-        let call = StarCall::Peers {
+        let call = native::Call::Peers {
             namespace: wanted.namespace.clone(),
             after: wanted.after,
         };
@@ -315,7 +314,7 @@ impl Star {
             .dials
             .insert(dial.clone(), PipeDial { peer, deadline });
         self.deadlines.insert((deadline, dial.clone()));
-        let call = StarCall::Dial { to: peer, token };
+        let call = native::Call::Dial { to: peer, token };
         self.call_star(CallTag::StarDial(dial.clone(), peer), call);
         self.events.push_back(Event::OpenPipe(dial, token));
     }
@@ -337,8 +336,8 @@ impl Star {
             .native
             .as_ref()
             .is_some_and(|native| native.dials.contains_key(dial));
-        let answer = DialAnswer::decode(args);
-        if let Ok(DialAnswer::Connected { record }) = answer {
+        let answer = native::DialReply::decode(args);
+        if let Ok(native::DialReply::Connected { record }) = answer {
             // The pipe itself says that it is open, and may have done so already.
             if let Some(record) = record {
                 self.events.push_back(Event::Record(peer, record));
@@ -353,15 +352,15 @@ impl Star {
         };
         self.events.push_back(Event::AbandonPipe(dial.clone()));
         let error = match answer {
-            Ok(DialAnswer::Refused(StarRefusal::Known(Refusal::LegacyPeer), _)) => {
+            Ok(native::DialReply::Refused(RemoteRefusal::Known(Refusal::LegacyPeer), _)) => {
                 self.remember_legacy(pipe.peer);
                 return self.dial(dial.clone(), pipe.peer, pipe.deadline);
             }
-            Ok(DialAnswer::Refused(StarRefusal::Known(refusal), _)) => dial_error(refusal),
-            Ok(DialAnswer::Refused(StarRefusal::Other(words), _)) => {
+            Ok(native::DialReply::Refused(RemoteRefusal::Known(refusal), _)) => dial_error(refusal),
+            Ok(native::DialReply::Refused(RemoteRefusal::Other(words), _)) => {
                 Error::RefusedByPeer(text::printable(&words).into())
             }
-            Ok(DialAnswer::Connected { .. }) | Err(_) => Error::Protocol(Violation::Answer),
+            Ok(native::DialReply::Connected { .. }) | Err(_) => Error::Protocol(Violation::Answer),
         };
         self.events
             .push_back(Event::Dialed(dial.clone(), Err(error)));
@@ -401,7 +400,7 @@ impl Star {
             && self.n_offers < self.max_offers;
         let deadline = now + self.accept_deadline;
         let Some(native) = self.native.as_mut().filter(|_| is_wanted) else {
-            return self.emit_star(StarCall::Refuse { token });
+            return self.emit_star(native::Call::Refuse { token });
         };
         // Said twice: the first one's deadline stays.
         if native.offers.contains_key(&token) {
@@ -438,7 +437,7 @@ impl Star {
     /// The swarm does not want an inbound dial.
     pub(crate) fn refuse_pipe(&mut self, token: PipeToken) {
         if self.take_offer(&token) {
-            self.emit_star(StarCall::Refuse { token });
+            self.emit_star(native::Call::Refuse { token });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
-use starpoint_wire::{ClientCall, DialId, StreamEnd, native::StarCall};
+use starpoint_wire::{Call, DialId, StreamEnd, legacy, native};
 use web_time::Instant;
 
 use super::{BUSY, CallTag, Command, Event, PROBE_DEADLINE, Star, State};
@@ -31,11 +31,11 @@ impl Star {
             Some(address) => address.to_owned(),
             None => self.star.with_peer(peer).to_legacy_string(),
         };
-        let call = ClientCall::Dial {
+        let call = Call::Legacy(legacy::Call::Dial {
             from: self.address.clone(),
             to,
             dial_id: dial.as_str().to_owned(),
-        };
+        });
         self.insert(dial.clone(), Link::dialing(deadline));
         self.commands
             .push_back(Command::Call(CallTag::Dial(dial), call));
@@ -47,9 +47,9 @@ impl Star {
             return false;
         };
         let link = self.remove(dial).expect("it was found");
-        let accept = ClientCall::StreamAccept {
+        let accept = Call::Legacy(legacy::Call::StreamAccept {
             stream: link.remote_stream(dial),
-        };
+        });
         let phase = Phase::Open;
         self.insert(dial.clone(), Link { phase, ..link });
         self.commands.push_back(Command::Emit(accept));
@@ -75,7 +75,10 @@ impl Star {
         if let Some(link) = self.links.get(dial).filter(|link| link.may_write()) {
             let stream = link.own_stream(dial);
             self.commands
-                .push_back(Command::Emit(ClientCall::StreamQueue { stream, payload }));
+                .push_back(Command::Emit(Call::Legacy(legacy::Call::StreamQueue {
+                    stream,
+                    payload,
+                })));
         }
     }
 
@@ -91,7 +94,10 @@ impl Star {
         let stream = link.own_stream(dial);
         let is_over = link.is_remote_ended;
         self.commands
-            .push_back(Command::Emit(ClientCall::StreamError { stream, end }));
+            .push_back(Command::Emit(Call::Legacy(legacy::Call::StreamError {
+                stream,
+                end,
+            })));
         if is_over {
             self.remove(dial);
         }
@@ -108,11 +114,11 @@ impl Star {
         if self.state == State::Joined {
             self.state = State::Left;
             let call = if self.is_native() {
-                ClientCall::Star(StarCall::Leave)
+                Call::Native(native::Call::Leave)
             } else {
-                ClientCall::Leave {
+                Call::Legacy(legacy::Call::Leave {
                     address: self.address.clone(),
-                }
+                })
             };
             self.commands.push_back(Command::Emit(call));
         }
@@ -126,11 +132,11 @@ impl Star {
         }
         self.probe = Some(now + PROBE_DEADLINE);
         let nobody = self.star.without_peer().to_legacy_string();
-        let call = ClientCall::Dial {
+        let call = Call::Legacy(legacy::Call::Dial {
             from: nobody.clone(),
             to: nobody,
             dial_id: dial.as_str().to_owned(),
-        };
+        });
         self.commands.push_back(Command::Call(CallTag::Probe, call));
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use starpoint_wire::{
-    Refusal,
-    native::{ClientNonce, Hello, Nonce32, Openness, StarEvent, StarReply},
+    Refusal, legacy,
+    native::{self, ClientNonce, Hello, Nonce32, Openness},
 };
 
 use super::*;
@@ -110,14 +110,16 @@ fn r_trans_1_a_join_shows_the_key_and_signs_the_challenge() {
     let mut peer = Peer::home();
     let address = peer.own_address();
     let proof = challenge::encode_public_key(&peer.keypair.public());
-    let shows_key = ClientCall::Join {
+    let shows_key = Call::Legacy(legacy::Call::Join {
         address: address.clone(),
         proof,
-    };
+    });
     assert_eq!(peer.commands(), [Command::Call(CallTag::Join, shows_key)]);
     peer.answer(&CallTag::Join, CHALLENGED);
     let commands = peer.commands();
-    let [Command::Call(CallTag::Join, ClientCall::Join { proof, .. })] = &commands[..] else {
+    let [Command::Call(CallTag::Join, Call::Legacy(legacy::Call::Join { proof, .. }))] =
+        &commands[..]
+    else {
         panic!("{commands:?}");
     };
     assert_eq!(*proof, challenge::sign(&peer.keypair, NONCE).unwrap());
@@ -195,7 +197,7 @@ fn r_trans_9_a_dial_uses_the_address_that_the_peer_has_announced() {
         .commands()
         .into_iter()
         .map(|command| match command {
-            Command::Call(CallTag::Dial(_), ClientCall::Dial { from, to, .. }) => {
+            Command::Call(CallTag::Dial(_), Call::Legacy(legacy::Call::Dial { from, to, .. })) => {
                 assert_eq!(from, peer.own_address());
                 to
             }
@@ -250,7 +252,8 @@ fn r_trans_10_a_dial_that_is_answered_too_late_is_reset() {
     ));
     peer.answer(&CallTag::Dial(dial_id("x")), "[]");
     let commands = peer.commands();
-    let [Command::Emit(ClientCall::StreamError { stream, end })] = &commands[..] else {
+    let [Command::Emit(Call::Legacy(legacy::Call::StreamError { stream, end }))] = &commands[..]
+    else {
         panic!("{commands:?}");
     };
     assert_eq!(stream.to_string(), "x.dialer");
@@ -355,7 +358,7 @@ fn r_trans_17_a_dropped_stream_is_reset_once() {
     peer.star.forget(&dial, RESET);
     peer.star.forget(&dial, RESET);
     let commands = peer.commands();
-    let [Command::Emit(ClientCall::StreamError { end, .. })] = &commands[..] else {
+    let [Command::Emit(Call::Legacy(legacy::Call::StreamError { end, .. }))] = &commands[..] else {
         panic!("{commands:?}");
     };
     assert_eq!(*end, StreamEnd::Error(RESET.into()));
@@ -436,9 +439,9 @@ fn native() -> Peer {
         grace: Duration::ZERO,
         hosts: Vec::new(),
     };
-    peer.event("star-hello", &hello.sign(&key, &nonce).unwrap());
+    peer.event("star-hello", &hello.sign(&key, &nonce).unwrap().encode());
     peer.star.trust();
-    let joined = StarReply::Joined {
+    let joined = native::Reply::Joined {
         is_resumed: false,
         pages: Vec::new(),
     };
@@ -456,14 +459,15 @@ fn native() -> Peer {
 fn a_pipe_that_is_offered_twice_is_one_offer() {
     let mut peer = native();
     let token = PipeToken::from_random([3; 32]);
-    let offer = StarEvent::Incoming {
+    let offer = native::Event::Incoming {
         from: PeerId::random(),
         token,
         record: None,
-    };
-    peer.event(offer.name(), &offer.args());
+    }
+    .encode();
+    peer.event(offer.name, &offer.args);
     peer.pass(Duration::from_secs(1));
-    peer.event(offer.name(), &offer.args());
+    peer.event(offer.name, &offer.args);
     assert!(matches!(peer.events()[..], [Event::PipeOffered(..)]));
     assert_eq!(peer.star.n_offers, 1);
     peer.star.pipe_accepted(&token);

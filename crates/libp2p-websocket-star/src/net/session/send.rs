@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use starpoint_sio::{Closed, MAX_PENDING_CALLS};
-use starpoint_wire::{StreamEnd, client::encode_callee_answer};
+use starpoint_wire::{StreamEnd, legacy::encode_callee_answer};
 
 use super::{POLL_BUDGET, Session};
 use crate::{

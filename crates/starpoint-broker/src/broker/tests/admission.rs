@@ -14,9 +14,11 @@ fn open_star(max_peers: usize, per_source: usize) -> Star {
 
 fn joins(star: &mut Star, conn: ConnId, address: &str) -> Result<(), Refusal> {
     match star.reply_to(conn, join(address, "")) {
-        Reply::Joined(_) => Ok(()),
-        Reply::Refused(refusal) => Err(refusal),
-        other @ (Reply::Challenge(_) | Reply::Done | Reply::RefusedByPeer(_)) => {
+        legacy::Reply::Joined(_) => Ok(()),
+        legacy::Reply::Refused(refusal) => Err(refusal),
+        other @ (legacy::Reply::Challenge(_)
+        | legacy::Reply::Done
+        | legacy::Reply::RefusedByPeer(_)) => {
             panic!("no answer to a join: {other:?}")
         }
     }
@@ -90,9 +92,11 @@ fn r_limit_26_a_source_that_reconnects_may_not_join_faster() {
         let reply = star.reply_to(conn, ask.clone());
         star.disconnect(conn);
         match reply {
-            Reply::Challenge(_) => Ok(()),
-            Reply::Refused(refusal) => Err(refusal),
-            other @ (Reply::Joined(_) | Reply::Done | Reply::RefusedByPeer(_)) => {
+            legacy::Reply::Challenge(_) => Ok(()),
+            legacy::Reply::Refused(refusal) => Err(refusal),
+            other @ (legacy::Reply::Joined(_)
+            | legacy::Reply::Done
+            | legacy::Reply::RefusedByPeer(_)) => {
                 panic!("no challenge: {other:?}")
             }
         }
@@ -125,10 +129,14 @@ fn r_limit_27_one_key_cannot_fill_a_star() {
     assert_eq!(star.gauges().peers, quota::MAX_ADDRESSES_OF_PEER);
     let (_, told) = star.ask(conns[0], join(&address_at(200, 1), ""));
     let evicted = told.iter().find_map(|command| {
-        let Command::Emit { conn, event } = command else {
+        let Command::Send {
+            conn,
+            message: Message::Event(event),
+        } = command
+        else {
             return None;
         };
-        let ServerEvent::Evicted { address } = event else {
+        let legacy::Event::Evicted { address } = event else {
             return None;
         };
         Some((*conn, address.clone()))

@@ -13,7 +13,7 @@ fn r_call_1_an_unreadable_call_with_an_ack_is_refused() {
         CallKind::Stream,
     ] {
         let (ack, commands) = star.ask_raw(a, Err(CallError { kind }));
-        let refused = Reply::Refused(Refusal::InvalidArguments);
+        let refused = legacy::Reply::Refused(Refusal::InvalidArguments);
         assert_eq!(commands, [reply(a, ack, refused)], "{kind:?}");
         assert_eq!(star.broker.counters().malformed[&kind], 1);
     }
@@ -46,7 +46,7 @@ fn r_call_2_what_cannot_be_read_and_wants_no_answer_is_counted() {
     assert_eq!(star.broker.counters().malformed[&CallKind::Unknown], 2);
     assert_eq!(
         star.join(a, 1),
-        Reply::Joined(vec![]),
+        legacy::Reply::Joined(vec![]),
         "the connection stays"
     );
 }

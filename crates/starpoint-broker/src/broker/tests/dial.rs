@@ -3,11 +3,14 @@ use starpoint_wire::limits::DIAL_DEADLINE;
 use super::*;
 
 fn incoming(conn: ConnId, link: LinkId, dial: &str, from: &str) -> Command {
-    let event = ServerEvent::Incoming {
+    let event = legacy::Event::Incoming {
         dial_id: DialId::parse(dial).unwrap(),
         from: from.into(),
     };
-    Command::Ask { conn, link, event }
+    Command::Send {
+        conn,
+        message: Message::Ask(link, event),
+    }
 }
 
 #[test]
@@ -24,10 +27,13 @@ fn r_dial_1_the_events_of_a_dial_come_in_the_recorded_order() {
         ]
     );
     assert_eq!(star.tell(b, accept("d", DIALER)), []);
-    let commands = star.answer(link, CalleeAnswer::Accepted);
+    let commands = star.answer(link, legacy::CalleeAnswer::Accepted);
     assert_eq!(
         commands,
-        [accept_event(b, "d", LISTENER), reply(a, ack, Reply::Done)]
+        [
+            accept_event(b, "d", LISTENER),
+            reply(a, ack, legacy::Reply::Done)
+        ]
     );
     assert_eq!(star.tell(a, accept("d", LISTENER)), []);
 
@@ -60,7 +66,7 @@ fn r_dial_1_what_the_dialer_sends_before_the_answer_is_kept() {
     assert_eq!(star.tell(a, queue("d", DIALER, "early")), []);
     let commands = star.tell(b, accept("d", DIALER));
     assert_eq!(commands, [chunk_event(b, "d", DIALER, "early")]);
-    assert_eq!(star.answer(link, CalleeAnswer::Accepted).len(), 2);
+    assert_eq!(star.answer(link, legacy::CalleeAnswer::Accepted).len(), 2);
 }
 
 #[test]
@@ -123,15 +129,15 @@ fn r_dial_5_the_callee_refuses_in_its_own_words() {
     let mut star = Star::open();
     let (a, b) = (star.joined(1), star.joined(2));
     let (link, ack) = star.dial((a, 1), 2, "d");
-    let commands = star.answer(link, CalleeAnswer::Refused("busy".into()));
+    let commands = star.answer(link, legacy::CalleeAnswer::Refused("busy".into()));
     assert_eq!(
         commands,
-        [reply(a, ack, Reply::RefusedByPeer("busy".into()))]
+        [reply(a, ack, legacy::Reply::RefusedByPeer("busy".into()))]
     );
     assert_eq!(star.gauges().links, 0);
     assert_eq!(star.tell(b, accept("d", DIALER)), []);
     assert_eq!(
-        star.answer(link, CalleeAnswer::Accepted),
+        star.answer(link, legacy::CalleeAnswer::Accepted),
         [],
         "the first answer counts"
     );
@@ -147,14 +153,20 @@ fn r_dial_6_a_silent_callee_costs_the_dialer_an_error() {
     let (link, ack) = star.dial((a, 1), 2, "d");
     star.tell(a, queue("d", DIALER, "early"));
     let before = star.advance(DIAL_DEADLINE - Duration::from_millis(1));
-    assert!(!before.iter().any(|c| matches!(c, Command::Reply { .. })));
+    assert!(!before.iter().any(|c| matches!(
+        c,
+        Command::Send {
+            message: Message::Reply(..),
+            ..
+        }
+    )));
     let commands = star.advance(Duration::from_millis(1));
-    let refused = reply(a, ack, Reply::Refused(Refusal::DialTimeout));
+    let refused = reply(a, ack, legacy::Reply::Refused(Refusal::DialTimeout));
     assert!(commands.contains(&refused), "{commands:?}");
     assert_eq!(star.gauges().bytes_queued, 0);
 
     assert_eq!(
-        star.answer(link, CalleeAnswer::Accepted),
+        star.answer(link, legacy::CalleeAnswer::Accepted),
         [],
         "nobody waits for it"
     );
@@ -171,7 +183,10 @@ fn r_dial_6_a_late_refusal_ends_what_is_left() {
     let (link, _) = star.dial((a, 1), 2, "d");
     star.advance(DIAL_DEADLINE);
     assert_eq!(star.gauges().links, 1);
-    assert_eq!(star.answer(link, CalleeAnswer::Refused("no".into())), []);
+    assert_eq!(
+        star.answer(link, legacy::CalleeAnswer::Refused("no".into())),
+        []
+    );
     assert_eq!(star.gauges().links, 0);
 }
 
@@ -217,10 +232,13 @@ fn r_dial_8_a_callee_that_leaves_refuses_the_dial() {
     let (link, ack) = star.dial((a, 1), 2, "d");
     star.tell(a, queue("d", DIALER, "early"));
     let commands = star.disconnect(b);
-    assert_eq!(commands, [reply(a, ack, Reply::Refused(Refusal::PeerGone))]);
+    assert_eq!(
+        commands,
+        [reply(a, ack, legacy::Reply::Refused(Refusal::PeerGone))]
+    );
     assert_eq!(star.gauges().links, 0);
     assert_eq!(star.gauges().bytes_queued, 0);
-    assert_eq!(star.answer(link, CalleeAnswer::Accepted), []);
+    assert_eq!(star.answer(link, legacy::CalleeAnswer::Accepted), []);
 }
 
 #[test]
@@ -230,7 +248,7 @@ fn r_dial_8_a_dialer_that_leaves_ends_what_the_callee_reads() {
     let (link, _) = star.dial((a, 1), 2, "d");
     star.tell(a, queue("d", DIALER, "early"));
     assert_eq!(star.disconnect(a), []);
-    assert_eq!(star.answer(link, CalleeAnswer::Accepted), []);
+    assert_eq!(star.answer(link, legacy::CalleeAnswer::Accepted), []);
     assert_eq!(
         star.tell(b, accept("d", DIALER)),
         [

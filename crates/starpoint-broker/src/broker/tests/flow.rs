@@ -164,7 +164,7 @@ fn r_flow_3_whoever_does_not_take_its_replies_is_no_longer_read() {
         asked += 1;
         assert!(asked < 10_000, "never paused");
     }
-    let per_reply = Reply::Refused(Refusal::InvalidArguments).weight();
+    let per_reply = legacy::Reply::Refused(Refusal::InvalidArguments).weight();
     assert!((asked - quota::WINDOW_PACKETS) * per_reply < quota::CONTROL_HIGH_BYTES + 1024);
     let busy = dial(&address(2), &address(1), "d");
     assert_eq!(star.refusal_of(caller, busy), Refusal::TooManyDials);
@@ -260,7 +260,7 @@ fn r_flow_4_a_reader_that_never_accepts_is_a_reader_that_stops() {
     let mut star = Star::open();
     let (a, b) = (star.joined(1), star.joined(2));
     let (link, _) = star.dial((a, 1), 2, "d");
-    star.answer(link, CalleeAnswer::Accepted);
+    star.answer(link, legacy::CalleeAnswer::Accepted);
     fill(&mut star, a, "d");
     // It reads everything else as fast as it comes.
     for _ in 0..20 {
@@ -282,7 +282,7 @@ fn r_flow_4_many_short_streams_that_nobody_accepts_hold_nobody_for_ever() {
     let names: Vec<_> = (0..6).map(|n| format!("d{n}")).collect();
     for name in &names {
         let (link, _) = star.dial((a, 1), 2, name);
-        star.answer(link, CalleeAnswer::Accepted);
+        star.answer(link, legacy::CalleeAnswer::Accepted);
         for _ in 0..15 {
             star.tell(a, queue(name, DIALER, chunk()));
         }
@@ -314,7 +314,7 @@ fn crowded(star: &mut Star) -> usize {
         hosts += 2;
         let (_, commands) = star.ask(writer, dial(&from, &to, "d"));
         let (_, link, _) = asked(&commands).expect("the callee is asked");
-        star.answer(link, CalleeAnswer::Accepted);
+        star.answer(link, legacy::CalleeAnswer::Accepted);
         for _ in 0..15 {
             star.tell(writer, queue("d", DIALER, chunk()));
         }
@@ -385,10 +385,14 @@ fn r_flow_6_streams_of_one_destination_take_turns() {
     let turns: Vec<_> = commands
         .iter()
         .filter_map(|command| {
-            let Command::Emit { event, .. } = command else {
+            let Command::Send {
+                message: Message::Event(event),
+                ..
+            } = command
+            else {
                 return None;
             };
-            let ServerEvent::StreamQueue(stream, _) = event else {
+            let legacy::Event::StreamQueue { stream, .. } = event else {
                 return None;
             };
             Some(stream.dial.as_str().to_owned())

@@ -1,10 +1,10 @@
-use starpoint_wire::{Nonce, limits::NONCE_LIFETIME};
+use starpoint_wire::{Nonce, legacy, limits::NONCE_LIFETIME};
 
 use super::*;
 
 fn nonce_of(star: &mut Star, conn: ConnId, peer: u8) -> Nonce {
     let reply = star.reply_to(conn, join(&address(peer), &public_key(peer)));
-    let Reply::Challenge(nonce) = reply else {
+    let legacy::Reply::Challenge(nonce) = reply else {
         panic!("no challenge: {reply:?}")
     };
     nonce
@@ -12,7 +12,7 @@ fn nonce_of(star: &mut Star, conn: ConnId, peer: u8) -> Nonce {
 
 fn evicted(conn: ConnId, peer: u8) -> Command {
     let address = address(peer);
-    emit(conn, ServerEvent::Evicted { address })
+    emit(conn, legacy::Event::Evicted { address })
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn r_join_3_a_signature_registers_and_the_reply_lists_the_others() {
         commands,
         [
             peer_event(a, &address(2)),
-            reply(b, ack, Reply::Joined(vec![address(1)])),
+            reply(b, ack, legacy::Reply::Joined(vec![address(1)])),
         ],
         "the others hear of it before the answer, as recorded"
     );
@@ -76,7 +76,10 @@ fn r_join_4_a_right_answer_cannot_be_replayed() {
     let a = star.conn();
     let nonce = nonce_of(&mut star, a, 1);
     let answer = join(&address(1), &signature(1, nonce.as_str()));
-    assert_eq!(star.reply_to(a, answer.clone()), Reply::Joined(vec![]));
+    assert_eq!(
+        star.reply_to(a, answer.clone()),
+        legacy::Reply::Joined(vec![])
+    );
     star.tell(a, leave(&address(1)));
     assert_eq!(star.refusal_of(a, answer), Refusal::InvalidKey);
     assert_eq!(star.gauges().peers, 0);
@@ -117,7 +120,7 @@ fn r_join_5_a_challenge_expires() {
     let nonce = nonce_of(&mut star, a, 1);
     star.advance(NONCE_LIFETIME - Duration::from_millis(1));
     let in_time = join(&address(1), &signature(1, nonce.as_str()));
-    assert_eq!(star.reply_to(a, in_time), Reply::Joined(vec![]));
+    assert_eq!(star.reply_to(a, in_time), legacy::Reply::Joined(vec![]));
 }
 
 #[test]
@@ -140,7 +143,7 @@ fn r_join_6_a_nonce_is_for_one_connection_and_one_address() {
     assert_eq!(star.refusal_of(a, elsewhere), Refusal::InvalidKey);
     assert_eq!(
         star.reply_to(a, join(&address(1), &stolen)),
-        Reply::Joined(vec![])
+        legacy::Reply::Joined(vec![])
     );
 }
 
@@ -153,11 +156,11 @@ fn r_join_7_too_many_failed_answers_close_the_connection() {
         nonce_of(&mut star, a, peer);
         let (ack, commands) = star.ask(a, join(&address(peer), "abcd"));
         if failed < quota::MAX_FAILED_ANSWERS {
-            let refused = Reply::Refused(Refusal::SignatureMalformed);
+            let refused = legacy::Reply::Refused(Refusal::SignatureMalformed);
             assert_eq!(commands, [reply(a, ack, refused)]);
             continue;
         }
-        let refused = Reply::Refused(Refusal::TooManyAttempts);
+        let refused = legacy::Reply::Refused(Refusal::TooManyAttempts);
         let reason = CloseReason::TooManyAttempts;
         assert_eq!(
             commands,
@@ -181,7 +184,7 @@ fn r_join_8_the_newest_proof_takes_the_address_over() {
         [
             evicted(old, 1),
             peer_event(other, &address(1)),
-            reply(new, ack, Reply::Joined(vec![address(2)])),
+            reply(new, ack, legacy::Reply::Joined(vec![address(2)])),
         ]
     );
     assert_eq!(star.broker.counters().takeovers, 1);
@@ -230,18 +233,21 @@ fn r_join_10_without_a_challenge_the_newest_wins_at_once() {
     let old = star.conn();
     assert_eq!(
         star.reply_to(old, join(&address(1), "anything")),
-        Reply::Joined(vec![])
+        legacy::Reply::Joined(vec![])
     );
     let new = star.conn();
     let (ack, commands) = star.ask(new, join(&address(1), ""));
     assert_eq!(
         commands,
-        [evicted(old, 1), reply(new, ack, Reply::Joined(vec![]))]
+        [
+            evicted(old, 1),
+            reply(new, ack, legacy::Reply::Joined(vec![]))
+        ]
     );
     let whoever = star.conn();
     assert_eq!(
         star.reply_to(whoever, join(&anonymous(1), "")),
-        Reply::Joined(vec![address(1)]),
+        legacy::Reply::Joined(vec![address(1)]),
         "an address needs no peer"
     );
 }
@@ -251,7 +257,7 @@ fn r_join_11_joining_an_own_address_again_changes_nothing() {
     for mut star in [Star::open(), Star::guarded()] {
         let (a, b) = (star.joined(1), star.joined(2));
         let announcements = star.broker.counters().announcements;
-        assert_eq!(star.join(a, 1), Reply::Joined(vec![address(2)]));
+        assert_eq!(star.join(a, 1), legacy::Reply::Joined(vec![address(2)]));
         assert_eq!(star.broker.counters().announcements, announcements);
         assert_eq!(star.broker.counters().takeovers, 0);
         let told = star.advance(10 * SECOND);
@@ -279,5 +285,5 @@ fn r_join_12_the_key_again_begins_anew() {
         "and so it does when the challenge has expired"
     );
     let fresh = join(&address(1), &signature(1, fourth.as_str()));
-    assert_eq!(star.reply_to(a, fresh), Reply::Joined(vec![]));
+    assert_eq!(star.reply_to(a, fresh), legacy::Reply::Joined(vec![]));
 }

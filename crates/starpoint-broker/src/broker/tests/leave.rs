@@ -5,7 +5,7 @@ fn r_leave_1_leaving_frees_the_address_and_streams_go_on() {
     let mut star = Star::open();
     let (a, b) = (star.joined(1), star.joined(2));
     star.open_link((a, 1), (b, 2), "d");
-    assert_eq!(star.reply_to(a, leave(&address(1))), Reply::Done);
+    assert_eq!(star.reply_to(a, leave(&address(1))), legacy::Reply::Done);
     assert_eq!(star.gauges().peers, 1);
     assert_eq!(
         star.refusal_of(b, dial(&address(2), &address(1), "e")),
@@ -48,7 +48,7 @@ fn r_leave_1_every_spelling_of_an_address_leaves_it() {
     let respelled = address(1)
         .replace("/ipfs/", "/p2p/")
         .replace("/443/", "/0443/");
-    assert_eq!(star.reply_to(a, leave(&respelled)), Reply::Done);
+    assert_eq!(star.reply_to(a, leave(&respelled)), legacy::Reply::Done);
     assert_eq!(star.gauges().peers, 0);
 }
 
@@ -56,7 +56,8 @@ fn r_leave_1_every_spelling_of_an_address_leaves_it() {
 fn r_leave_1_a_leave_ends_an_open_challenge() {
     let mut star = Star::guarded();
     let a = star.conn();
-    let Reply::Challenge(nonce) = star.reply_to(a, join(&address(1), &public_key(1))) else {
+    let legacy::Reply::Challenge(nonce) = star.reply_to(a, join(&address(1), &public_key(1)))
+    else {
         panic!("no challenge")
     };
     star.tell(a, leave(&address(1)));

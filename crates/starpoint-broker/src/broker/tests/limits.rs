@@ -29,18 +29,18 @@ fn r_limit_5_a_connection_has_so_many_addresses() {
     let a = star.conn();
     for host in 0..quota::MAX_ADDRESSES {
         let joined = star.reply_to(a, join(&anonymous(host), ""));
-        assert_eq!(joined, Reply::Joined(vec![]));
+        assert_eq!(joined, legacy::Reply::Joined(vec![]));
     }
     let more = join(&anonymous(99), "");
     assert_eq!(star.refusal_of(a, more.clone()), Refusal::TooManyAddresses);
     let again = join(&anonymous(0), "");
     assert_eq!(
         star.reply_to(a, again),
-        Reply::Joined(vec![]),
+        legacy::Reply::Joined(vec![]),
         "its own it may"
     );
     star.tell(a, leave(&anonymous(0)));
-    assert_eq!(star.reply_to(a, more), Reply::Joined(vec![]));
+    assert_eq!(star.reply_to(a, more), legacy::Reply::Joined(vec![]));
 }
 
 #[test]
@@ -50,18 +50,18 @@ fn r_limit_6_a_connection_has_so_many_open_challenges() {
     let ask = |port| join(&address_at(port, 1), &public_key(1));
     for port in 0..16 {
         let reply = star.reply_to(a, ask(port));
-        assert!(matches!(reply, Reply::Challenge(_)), "{reply:?}");
+        assert!(matches!(reply, legacy::Reply::Challenge(_)), "{reply:?}");
     }
     assert_eq!(star.refusal_of(a, ask(16)), Refusal::TooManyRequests);
     let again = star.reply_to(a, ask(3));
     assert!(
-        matches!(again, Reply::Challenge(_)),
+        matches!(again, legacy::Reply::Challenge(_)),
         "an old one anew: {again:?}"
     );
     star.advance(60 * SECOND);
     let later = star.reply_to(a, ask(17));
     assert!(
-        matches!(later, Reply::Challenge(_)),
+        matches!(later, legacy::Reply::Challenge(_)),
         "they expire: {later:?}"
     );
 }
@@ -129,7 +129,10 @@ fn r_limit_8_joins_and_leaves_have_a_rate() {
     let other = star.joined(2);
     assert_eq!(star.gauges().peers, 1, "each connection has its own");
     star.advance(Duration::from_millis(50));
-    assert_eq!(star.reply_to(a, call), Reply::Joined(vec![address(2)]));
+    assert_eq!(
+        star.reply_to(a, call),
+        legacy::Reply::Joined(vec![address(2)])
+    );
     assert_eq!(
         star.refusal_of(a, leave(&address(1))),
         Refusal::TooManyRequests
@@ -143,14 +146,15 @@ fn r_limit_8_the_rate_does_not_use_a_challenge_up() {
     let a = star.conn();
     let mut nonce = None;
     for _ in 0..64 {
-        if let Reply::Challenge(next) = star.reply_to(a, join(&address(1), &public_key(1))) {
+        if let legacy::Reply::Challenge(next) = star.reply_to(a, join(&address(1), &public_key(1)))
+        {
             nonce = Some(next);
         }
     }
     let answer = join(&address(1), &signature(1, nonce.expect("a nonce").as_str()));
     assert_eq!(star.refusal_of(a, answer.clone()), Refusal::TooManyRequests);
     star.advance(Duration::from_millis(50));
-    assert_eq!(star.reply_to(a, answer), Reply::Joined(vec![]));
+    assert_eq!(star.reply_to(a, answer), legacy::Reply::Joined(vec![]));
 }
 
 #[test]

@@ -7,9 +7,8 @@ mod slots;
 
 use libp2p_identity::PeerId;
 use starpoint_wire::native::{
-    BATCH_CHANGES, FIRST_PAGE_PEERS, Hello, HostPattern, JoinCall, JoinTerms, Namespace,
-    NativeNotice, Page, PeerRecord, PipeToken, PresenceBatch, StarCall, StarEvent, StarHost,
-    StarReply, Sync,
+    self, BATCH_CHANGES, FIRST_PAGE_PEERS, Hello, HostPattern, JoinCall, JoinTerms, Namespace,
+    Page, PeerRecord, PipeToken, PresenceBatch, StarHost, Sync,
 };
 
 use super::*;
@@ -78,19 +77,25 @@ impl Star {
         self.broker
             .connected_native(conn, SourceId(source), UNIX_NOW, self.now);
         let commands = self.drain();
-        let [Command::Greet { hello, .. }] = &commands[..] else {
+        let [
+            Command::Send {
+                message: Message::Hello(hello),
+                ..
+            },
+        ] = &commands[..]
+        else {
             panic!("no hello first: {commands:?}")
         };
         (conn, (**hello).clone())
     }
 
-    fn star_reply(&mut self, conn: ConnId, call: StarCall) -> StarReply {
-        let (ack, commands) = self.ask(conn, ClientCall::Star(call));
+    fn star_reply(&mut self, conn: ConnId, call: native::Call) -> native::Reply {
+        let (ack, commands) = self.ask(conn, Call::Native(call));
         star_reply_in(&commands, conn, ack).expect("an answer")
     }
 
-    fn join_as(&mut self, conn: ConnId, join: JoinCall) -> StarReply {
-        self.star_reply(conn, StarCall::Join(Box::new(join)))
+    fn join_as(&mut self, conn: ConnId, join: JoinCall) -> native::Reply {
+        self.star_reply(conn, native::Call::Join(Box::new(join)))
     }
 
     /// A connection that has joined natively, in the default namespace.
@@ -103,21 +108,21 @@ impl Star {
         let (conn, hello) = self.greeted_from(source);
         let join = native_join(peer, &hello, default_space());
         let reply = self.join_as(conn, join);
-        assert!(matches!(reply, StarReply::Joined { .. }), "{reply:?}");
+        assert!(matches!(reply, native::Reply::Joined { .. }), "{reply:?}");
         conn
     }
 
     fn native_in(&mut self, peer: u8, namespaces: Vec<Namespace>) -> (ConnId, bool, Vec<Page>) {
         let (conn, hello) = self.greeted();
         let reply = self.join_as(conn, native_join(peer, &hello, namespaces));
-        let StarReply::Joined { is_resumed, pages } = reply else {
+        let native::Reply::Joined { is_resumed, pages } = reply else {
             panic!("refused: {reply:?}")
         };
         (conn, is_resumed, pages)
     }
 
     fn star_dial(&mut self, conn: ConnId, to: u8, token: PipeToken) -> (AckId, Vec<Command>) {
-        self.ask(conn, ClientCall::Star(StarCall::Dial { to: id(to), token }))
+        self.ask(conn, Call::Native(native::Call::Dial { to: id(to), token }))
     }
 
     /// Opens a side of a pipe.
@@ -140,44 +145,50 @@ impl Star {
     }
 }
 
-fn star_reply_in(commands: &[Command], to: ConnId, number: AckId) -> Option<StarReply> {
+fn star_reply_in(commands: &[Command], to: ConnId, number: AckId) -> Option<native::Reply> {
     commands.iter().find_map(|command| {
-        let Command::StarReply { conn, ack, reply } = command else {
+        let Command::Send {
+            conn,
+            message: Message::NativeReply(ack, reply),
+        } = command
+        else {
             return None;
         };
         ((*conn, *ack) == (to, number)).then(|| reply.clone())
     })
 }
 
-/// Native events, and who got them.
-fn star_events(commands: &[Command]) -> impl Iterator<Item = (ConnId, &StarEvent)> {
+/// Returns the native events with their receivers.
+fn star_events(commands: &[Command]) -> impl Iterator<Item = (ConnId, native::Event)> {
     commands.iter().filter_map(|command| {
-        let Command::StarEmit { conn, event } = command else {
+        let Command::Send {
+            conn,
+            message: Message::NativeEvent(event),
+        } = command
+        else {
             return None;
         };
-        Some((*conn, event))
+        let event = native::Event::decode(event.name, &event.args);
+        Some((*conn, event.expect("an event reads back")))
     })
 }
 
 fn incoming(commands: &[Command]) -> Option<(ConnId, PeerId, PipeToken)> {
     star_events(commands).find_map(|(conn, event)| {
-        let StarEvent::Incoming { from, token, .. } = event else {
+        let native::Event::Incoming { from, token, .. } = event else {
             return None;
         };
-        Some((conn, *from, *token))
+        Some((conn, from, token))
     })
 }
 
-/// Batches that a connection got.
+/// Returns the batches that a connection got.
 fn batches(commands: &[Command], to: ConnId) -> Vec<PresenceBatch> {
-    let read = |event: &StarEvent| NativeNotice::decode(event.name(), &event.args());
     star_events(commands)
-        .filter(|(conn, event)| *conn == to && matches!(event, StarEvent::Presence(_)))
-        .map(|(_, event)| match read(event) {
-            Some(NativeNotice::Presence(batch)) => batch,
-            Some(NativeNotice::Hello(_) | NativeNotice::Incoming { .. }) | None => {
-                panic!("a batch reads back")
-            }
+        .filter(|(conn, _)| *conn == to)
+        .filter_map(|(_, event)| match event {
+            native::Event::Presence(batch) => Some(batch),
+            native::Event::Hello(_) | native::Event::Incoming { .. } => None,
         })
         .collect()
 }
@@ -186,8 +197,8 @@ fn names(ids: &[std::sync::Arc<str>]) -> Vec<String> {
     ids.iter().map(|id| id.to_string()).collect()
 }
 
-fn refused(reply: StarReply) -> Refusal {
-    let StarReply::Refused { refusal, .. } = reply else {
+fn refused(reply: native::Reply) -> Refusal {
+    let native::Reply::Refused { refusal, .. } = reply else {
         panic!("not refused: {reply:?}")
     };
     refusal
@@ -197,7 +208,7 @@ fn refused(reply: StarReply) -> Refusal {
 fn r_native_2_a_connection_that_has_not_offered_it_does_not_speak_it() {
     let mut star = Star::guarded();
     let legacy = star.joined(1);
-    let commands = star.tell(legacy, ClientCall::Star(StarCall::Leave));
+    let commands = star.tell(legacy, Call::Native(native::Call::Leave));
     assert_eq!(commands, []);
     let (_, commands) = star.star_dial(legacy, 2, token(1));
     assert_eq!(commands, []);
@@ -225,7 +236,7 @@ fn r_native_5_what_cannot_be_read_is_refused_in_the_words_of_its_profile() {
     }
     let kind = CallKind::Join;
     let (ack, commands) = star.ask_raw(conn, Err(CallError { kind }));
-    let refused = Reply::Refused(Refusal::InvalidArguments);
+    let refused = legacy::Reply::Refused(Refusal::InvalidArguments);
     assert_eq!(commands, [reply(conn, ack, refused)]);
 }
 
@@ -239,7 +250,7 @@ fn r_native_4_a_join_is_one_call_and_its_proof_is_bound() {
     let reply = star.join_as(conn, join.clone());
     assert!(matches!(
         reply,
-        StarReply::Joined {
+        native::Reply::Joined {
             is_resumed: false,
             ..
         }
@@ -325,9 +336,9 @@ fn r_native_15_a_join_at_a_host_that_is_not_the_stars_is_refused() {
         let mut join = unsigned_join(1, default_space());
         join.host = host(text);
         let reply = star.join_as(conn, signed(join, 1, &hello));
-        let is_let_in = matches!(reply, StarReply::Joined { .. });
+        let is_let_in = matches!(reply, native::Reply::Joined { .. });
         assert_eq!(is_let_in, is_own, "{text}: {reply:?}");
-        if let StarReply::Refused { refusal, retry } = reply {
+        if let native::Reply::Refused { refusal, retry } = reply {
             assert_eq!((refusal, retry), (Refusal::WrongHost, None));
         }
     }
@@ -343,9 +354,9 @@ fn r_native_9_a_newer_join_takes_over_and_the_older_one_is_told() {
     let old = star.native(1);
     star.advance(SECOND);
     let (conn, hello) = star.greeted();
-    let join = StarCall::Join(Box::new(native_join(1, &hello, default_space())));
-    let (_, commands) = star.ask(conn, ClientCall::Star(join));
-    let evicted = events(&commands, old).any(|e| matches!(e, ServerEvent::Evicted { .. }));
+    let join = native::Call::Join(Box::new(native_join(1, &hello, default_space())));
+    let (_, commands) = star.ask(conn, Call::Native(join));
+    let evicted = events(&commands, old).any(|e| matches!(e, legacy::Event::Evicted { .. }));
     assert!(evicted);
     let commands = star.advance(10 * SECOND);
     assert_eq!(batches(&commands, reader), [], "nobody has come or gone");
@@ -367,7 +378,7 @@ fn r_native_10_a_visitor_dials_and_is_not_here() {
     let reply = star.join_as(visitor, join);
     assert_eq!(
         reply,
-        StarReply::Joined {
+        native::Reply::Joined {
             is_resumed: false,
             pages: vec![]
         }
@@ -391,7 +402,7 @@ fn r_pres_1_joins_and_leaves_are_told_once_and_nothing_else_is() {
     assert_eq!(told.len(), 1);
     assert_eq!(names(&told[0].joined), [text(2)]);
     assert_eq!(star.advance(3600 * SECOND), [], "an idle star is silent");
-    star.tell(other, ClientCall::Star(StarCall::Leave));
+    star.tell(other, Call::Native(native::Call::Leave));
     let told_next = batches(&star.advance(SECOND), reader);
     assert_eq!(names(&told_next[0].left), [text(2)]);
     assert_eq!(told_next[0].seq, told[0].seq + 1);
@@ -409,11 +420,11 @@ fn r_pres_2_the_answer_to_a_join_has_the_first_page_and_others_follow() {
     };
     assert_eq!((page.total, page.peers.len()), (101, FIRST_PAGE_PEERS));
     let mut all: Vec<_> = page.ids().collect();
-    let call = StarCall::Peers {
+    let call = native::Call::Peers {
         namespace: Namespace::default(),
         after: page.next,
     };
-    let StarReply::Page(rest) = star.star_reply(conn, call) else {
+    let native::Reply::Page(rest) = star.star_reply(conn, call) else {
         panic!("a page")
     };
     assert_eq!(rest.next, None);
@@ -435,7 +446,7 @@ fn r_pres_3_namespaces_do_not_see_each_other() {
     let commands = star.advance(SECOND);
     assert_eq!(batches(&commands, red).len(), 1);
     assert_eq!(batches(&commands, blue), []);
-    let call = StarCall::Peers {
+    let call = native::Call::Peers {
         namespace: space("green"),
         after: None,
     };
@@ -453,7 +464,7 @@ fn r_pres_4_a_storm_costs_a_reader_a_bounded_number_of_batches() {
     for round in 0..10 {
         for peer in 2..=200 {
             let conn = star.native(peer);
-            star.tell(conn, ClientCall::Star(StarCall::Leave));
+            star.tell(conn, Call::Native(native::Call::Leave));
         }
         let _ = round;
         star.advance(SECOND / 10);
@@ -474,7 +485,7 @@ fn r_pres_4_what_a_page_told_ahead_of_a_batch_is_not_left_out_of_it() {
     star.native(1);
     let stays = star.native(2);
     star.advance(SECOND);
-    star.tell(stays, ClientCall::Star(StarCall::Leave));
+    star.tell(stays, Call::Native(native::Call::Leave));
     let passes = star.native(3);
     // The page knows of the third, and not of the second.
     let (reader, _, pages) = star.native_in(4, default_space());
@@ -483,7 +494,7 @@ fn r_pres_4_what_a_page_told_ahead_of_a_batch_is_not_left_out_of_it() {
     let mut expected = [id(1), id(3), id(4)];
     expected.sort();
     assert_eq!(told, expected);
-    star.tell(passes, ClientCall::Star(StarCall::Leave));
+    star.tell(passes, Call::Native(native::Call::Leave));
     star.native(2);
     let told = batches(&star.advance(SECOND), reader);
     assert_eq!(told.len(), 1);
@@ -502,7 +513,7 @@ fn r_pres_5_the_more_readers_the_longer_between_batches() {
         1,
         "at once"
     );
-    star.tell(other, ClientCall::Star(StarCall::Leave));
+    star.tell(other, Call::Native(native::Call::Leave));
     star.native(252);
     let commands = star.advance(10 * SECOND);
     assert_eq!(batches(&commands, readers[0]).len(), 1, "together");
@@ -520,7 +531,7 @@ fn r_pres_6_who_comes_back_in_time_was_never_gone() {
     let reply = star_reply_in(&commands, reader, ack).expect("an answer");
     assert!(matches!(
         reply,
-        StarReply::Refused {
+        native::Reply::Refused {
             refusal: Refusal::PeerGone,
             retry: Some(_)
         }
@@ -577,7 +588,7 @@ fn r_pres_8_legacy_peers_are_in_the_default_namespace_and_hear_of_native_ones() 
     let told = batches(&star.advance(SECOND), native);
     assert_eq!(names(&told[0].joined), [text(2)]);
     let conn = star.conn();
-    let Reply::Joined(others) = star.join(conn, 3) else {
+    let legacy::Reply::Joined(others) = star.join(conn, 3) else {
         panic!("it joins")
     };
     assert!(others.contains(&address(1)));
@@ -585,13 +596,13 @@ fn r_pres_8_legacy_peers_are_in_the_default_namespace_and_hear_of_native_ones() 
     // A native peer that comes later is announced; one in another namespace is not.
     let (_, hello) = star.greeted();
     let conn = ConnId(star.last_conn);
-    let join = StarCall::Join(Box::new(native_join(4, &hello, default_space())));
-    let (_, commands) = star.ask(conn, ClientCall::Star(join));
+    let join = native::Call::Join(Box::new(native_join(4, &hello, default_space())));
+    let (_, commands) = star.ask(conn, Call::Native(join));
     assert!(commands.contains(&peer_event(legacy, &address(4))));
     let (conn, hello) = star.greeted();
     let elsewhere = vec![Namespace::parse("elsewhere").expect("a name")];
-    let join = StarCall::Join(Box::new(native_join(5, &hello, elsewhere)));
-    let (_, mut commands) = star.ask(conn, ClientCall::Star(join));
+    let join = native::Call::Join(Box::new(native_join(5, &hello, elsewhere)));
+    let (_, mut commands) = star.ask(conn, Call::Native(join));
     commands.extend(star.advance(60 * SECOND));
     assert!(!commands.contains(&peer_event(legacy, &address(5))));
     assert!(
@@ -609,7 +620,7 @@ fn namespaces_that_nobody_is_in_are_forgotten() {
     let space = Namespace::parse("short-lived").expect("a name");
     let (conn, _, _) = star.native_in(1, vec![space]);
     assert_eq!(star.broker.spaces.len(), 1);
-    star.tell(conn, ClientCall::Star(StarCall::Leave));
+    star.tell(conn, Call::Native(native::Call::Leave));
     assert_eq!(star.broker.spaces.len(), 0);
     assert_eq!(star.gauges().peers, 0);
 }

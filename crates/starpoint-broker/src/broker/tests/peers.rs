@@ -7,7 +7,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Joins; returns the addresses that the answer lists.
 fn listed(star: &mut Star, conn: ConnId, address: &str) -> Vec<String> {
     let reply = star.reply_to(conn, join(address, ""));
-    let Reply::Joined(others) = reply else {
+    let legacy::Reply::Joined(others) = reply else {
         panic!("refused: {reply:?}")
     };
     others
@@ -35,7 +35,7 @@ fn r_peer_1_others_hear_of_a_join_at_once() {
         [
             peer_event(a, &address(3)),
             peer_event(b, &address(3)),
-            reply(c, ack, Reply::Joined(vec![address(1), address(2)])),
+            reply(c, ack, legacy::Reply::Joined(vec![address(1), address(2)])),
         ]
     );
     assert_eq!(
@@ -275,7 +275,11 @@ fn long(host: usize) -> String {
 /// Bytes of the announcements to everybody but one.
 fn announced_bytes(commands: &[Command], but: ConnId) -> usize {
     let events = commands.iter().filter_map(|command| {
-        let Command::Emit { conn, event } = command else {
+        let Command::Send {
+            conn,
+            message: Message::Event(event),
+        } = command
+        else {
             return None;
         };
         (*conn != but).then(|| event.weight())
@@ -298,7 +302,7 @@ fn r_limit_29_joins_of_one_source_cost_others_so_many_bytes_at_once() {
         }
     };
     join_all(&mut star, &mut n_bytes, 0..16);
-    let one = ServerEvent::Peer { address: long(0) }.weight();
+    let one = legacy::Event::Peer { address: long(0) }.weight();
     let most = burst as usize;
     assert!((most..most + one).contains(&n_bytes), "{n_bytes} of {most}");
     let honest = star.conn();
@@ -374,7 +378,7 @@ fn r_peer_6_nobody_is_told_of_its_own_addresses() {
     assert_eq!(announced_to(&told, a), vec![address(2); 3]);
     assert_eq!(
         star.reply_to(a, join(&anonymous(1), "")),
-        Reply::Joined(vec![address(2)])
+        legacy::Reply::Joined(vec![address(2)])
     );
 }
 
@@ -386,7 +390,7 @@ fn r_peer_7_everyone_reads_the_spelling_that_it_writes() {
     let new = star.conn();
     assert_eq!(
         star.reply_to(new, join(&p2p(2), "")),
-        Reply::Joined(vec![p2p(1)])
+        legacy::Reply::Joined(vec![p2p(1)])
     );
     let third = star.conn();
     let (_, commands) = star.ask(third, join(&address(3), ""));
@@ -397,7 +401,7 @@ fn r_peer_7_everyone_reads_the_spelling_that_it_writes() {
     assert_eq!(announced_to(&told, new), [p2p(1), p2p(3)]);
 
     let (_, commands) = star.ask(old, dial(&address(1), &address(2), "d"));
-    let Some((_, _, ServerEvent::Incoming { from, .. })) = asked(&commands) else {
+    let Some((_, _, legacy::Event::Incoming { from, .. })) = asked(&commands) else {
         panic!("nobody is asked")
     };
     assert_eq!(from, p2p(1));
@@ -442,7 +446,7 @@ fn r_peer_8_nobody_is_told_of_what_original_peers_cannot_read() {
     assert_eq!(announced_to(&star.advance(3 * INTERVAL), a), [""; 0]);
     let c = star.conn();
     let (ack, commands) = star.ask(c, join(&address(3), ""));
-    let listed = reply(c, ack, Reply::Joined(vec![address(1)]));
+    let listed = reply(c, ack, legacy::Reply::Joined(vec![address(1)]));
     let told = [
         peer_event(a, &address(3)),
         peer_event(b, &address(3)),

@@ -12,7 +12,7 @@ impl Star {
     /// Asks for a challenge and answers it; the signature waits.
     fn answered(&mut self, conn: ConnId, peer: u8, signer: u8) -> AckId {
         let reply = self.reply_to(conn, join(&address(peer), &public_key(peer)));
-        let Reply::Challenge(nonce) = reply else {
+        let legacy::Reply::Challenge(nonce) = reply else {
             panic!("not challenged: {reply:?}")
         };
         let proof = signature(signer, nonce.as_str());
@@ -37,9 +37,12 @@ fn r_chal_5_a_join_waits_for_the_verdict_and_others_do_not() {
     let other_ack = star.answered(second, 2, 1);
     assert_eq!((star.proofs.len(), star.gauges().peers), (2, 0));
     let commands = star.settle_proof();
-    assert!(matches!(reply_in(&commands, first, ack), Reply::Joined(_)));
+    assert!(matches!(
+        reply_in(&commands, first, ack),
+        legacy::Reply::Joined(_)
+    ));
     let commands = star.settle_proof();
-    let refused = Reply::Refused(Refusal::SignatureInvalid);
+    let refused = legacy::Reply::Refused(Refusal::SignatureInvalid);
     assert_eq!(reply_in(&commands, second, other_ack), refused);
     assert_eq!(star.gauges().peers, 1);
 }
@@ -52,7 +55,7 @@ fn r_chal_5_an_address_goes_to_the_one_that_is_verified_last() {
     star.answered(second, 1, 1);
     star.settle_proof();
     let commands = star.settle_proof();
-    let evicted = events(&commands, first).any(|e| matches!(e, ServerEvent::Evicted { .. }));
+    let evicted = events(&commands, first).any(|e| matches!(e, legacy::Event::Evicted { .. }));
     assert!(evicted, "{commands:?}");
     assert_eq!(star.gauges().peers, 1);
 }
@@ -98,12 +101,15 @@ fn r_chal_6_without_room_for_its_signature_a_join_is_refused_and_not_failed() {
         let ack = star.answered(conn, 1, 1);
         star.proofs[0].2 = Verdict::Overloaded;
         let commands = star.settle_proof();
-        let refused = Reply::Refused(Refusal::TooManyRequests);
+        let refused = legacy::Reply::Refused(Refusal::TooManyRequests);
         assert_eq!(reply_in(&commands, conn, ack), refused);
     }
     let ack = star.answered(conn, 1, 1);
     let commands = star.settle_proof();
-    assert!(matches!(reply_in(&commands, conn, ack), Reply::Joined(_)));
+    assert!(matches!(
+        reply_in(&commands, conn, ack),
+        legacy::Reply::Joined(_)
+    ));
 }
 
 #[test]

@@ -89,13 +89,13 @@ fn r_limit_15_a_full_callee_loses_the_longest_idle_link_of_the_greediest_source(
     let (_, commands) = star.ask(honest, call);
     assert!(asked(&commands).is_some(), "{commands:?}");
     let is_cut = |id: &str| {
-        commands.contains(&Command::Emit {
-            conn: callee,
-            event: ServerEvent::StreamError(
-                stream(id, DIALER),
-                StreamEnd::Error(Cut::Idle.text().into()),
-            ),
-        })
+        commands.contains(&emit(
+            callee,
+            legacy::Event::StreamError {
+                stream: stream(id, DIALER),
+                end: StreamEnd::Error(Cut::Idle.text().into()),
+            },
+        ))
     };
     let cut: Vec<_> = (0..quota::MAX_LINKS)
         .filter(|n| is_cut(&n.to_string()))

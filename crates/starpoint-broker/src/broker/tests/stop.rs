@@ -15,7 +15,7 @@ fn r_stop_1_a_star_that_drains_takes_nobody_and_closes_the_idle() {
         star.refusal_of(a, dial(&address(1), &address(2), "e")),
         Refusal::ShuttingDown
     );
-    assert_eq!(star.reply_to(a, leave(&address(1))), Reply::Done);
+    assert_eq!(star.reply_to(a, leave(&address(1))), legacy::Reply::Done);
 
     let late = star.conn();
     assert_eq!(star.drain(), [close(late)]);
@@ -56,11 +56,11 @@ fn r_stop_2_a_dial_is_answered_before_its_connections_are_closed() {
         star.broker.shut_down(star.now);
         assert_eq!(star.drain(), []);
         if is_refused {
-            let busy = Reply::RefusedByPeer("busy".into());
-            let commands = star.answer(link, CalleeAnswer::Refused("busy".into()));
+            let busy = legacy::Reply::RefusedByPeer("busy".into());
+            let commands = star.answer(link, legacy::CalleeAnswer::Refused("busy".into()));
             assert_eq!(commands, [reply(a, ack, busy), close(a), close(b)]);
         } else {
-            let gone = Reply::Refused(Refusal::PeerGone);
+            let gone = legacy::Reply::Refused(Refusal::PeerGone);
             assert_eq!(star.disconnect(b), [reply(a, ack, gone), close(a)]);
         }
     }
@@ -80,7 +80,13 @@ fn r_stop_2_what_waits_for_a_connection_is_sent_before_it_is_closed() {
     star.broker.shut_down(star.now);
     assert!(!star.drain().contains(&close(a)), "a reply waits");
     let commands = star.read_on(a);
-    assert!(matches!(commands[0], Command::Reply { .. }));
+    assert!(matches!(
+        commands[0],
+        Command::Send {
+            message: Message::Reply(..),
+            ..
+        }
+    ));
     assert_eq!(commands[1..], [close(a)]);
 }
 
@@ -99,7 +105,7 @@ fn r_stop_3_a_cut_ends_every_stream_with_an_error() {
         [
             cut_event(a, "d", LISTENER, Cut::ShuttingDown),
             close(b),
-            reply(a, ack, Reply::Refused(Refusal::ShuttingDown)),
+            reply(a, ack, legacy::Reply::Refused(Refusal::ShuttingDown)),
             close(a),
             close(c),
         ]

@@ -5,7 +5,7 @@ fn dialed() -> (Star, ConnId, ConnId) {
     let mut star = Star::open();
     let (a, b) = (star.joined(1), star.joined(2));
     let (link, _) = star.dial((a, 1), 2, "d");
-    star.answer(link, CalleeAnswer::Accepted);
+    star.answer(link, legacy::CalleeAnswer::Accepted);
     (star, a, b)
 }
 
@@ -67,11 +67,14 @@ fn r_stream_3_each_direction_ends_by_itself() {
         [chunk_event(a, "d", LISTENER, "on")]
     );
     let wrong = StreamEnd::Error("went wrong".into());
-    let call = ClientCall::StreamError {
+    let call = Call::Legacy(legacy::Call::StreamError {
         stream: stream("d", LISTENER),
         end: wrong.clone(),
+    });
+    let event = legacy::Event::StreamError {
+        stream: stream("d", LISTENER),
+        end: wrong,
     };
-    let event = ServerEvent::StreamError(stream("d", LISTENER), wrong);
     assert_eq!(
         star.tell(b, call),
         [emit(a, event)],
@@ -124,7 +127,7 @@ fn r_stream_4_a_callee_writes_and_its_stream_is_read_only_after_it_agreed() {
     star.tell(b, end("d", LISTENER));
     star.tell(a, accept("d", LISTENER));
     assert_eq!(strays(&star), 3);
-    star.answer(link, CalleeAnswer::Accepted);
+    star.answer(link, legacy::CalleeAnswer::Accepted);
     assert_eq!(star.tell(b, queue("d", LISTENER, "y")), []);
     let commands = star.tell(a, accept("d", LISTENER));
     assert_eq!(commands, [chunk_event(a, "d", LISTENER, "y")]);
@@ -221,7 +224,7 @@ fn r_refuse_3_a_cut_reaches_the_reader_with_its_text() {
     assert_eq!(star.tell(b, end_call()), []);
 }
 
-fn end_call() -> ClientCall {
+fn end_call() -> Call {
     end("d", LISTENER)
 }
 

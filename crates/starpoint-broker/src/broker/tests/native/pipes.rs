@@ -25,7 +25,7 @@ fn r_dial_10_a_pipe_opens_when_both_sides_are_there() {
     let record = PeerRecord::new(&[2; 8]);
     assert_eq!(
         star_reply_in(&commands, dialer, ack),
-        Some(StarReply::Dialed { record })
+        Some(native::Reply::Dialed { record })
     );
     assert_eq!(star.gauges().pipes, 1);
     star.broker.pipe_ended(pipe);
@@ -84,8 +84,8 @@ fn r_dial_11_a_dial_that_comes_to_nothing_frees_everything() {
     assert!(star.broker.pipes.is_empty());
 }
 
-fn refuse(token: PipeToken) -> ClientCall {
-    ClientCall::Star(StarCall::Refuse { token })
+fn refuse(token: PipeToken) -> Call {
+    Call::Native(native::Call::Refuse { token })
 }
 
 #[test]

@@ -10,12 +10,15 @@ fn private() -> Namespace {
 fn is_told_of(commands: &[Command], to: ConnId, peer: u8) -> bool {
     let sent = commands.iter().filter(|c| c.sends_to() == Some(to));
     sent.map(|command| match command {
-        Command::StarEmit { event, .. } => event.args().to_string(),
-        Command::StarReply { reply, .. } => format!("{reply:?}"),
-        other @ (Command::Reply { .. }
-        | Command::Emit { .. }
-        | Command::Ask { .. }
-        | Command::Greet { .. }
+        Command::Send {
+            message: Message::NativeEvent(event),
+            ..
+        } => event.args.to_string(),
+        Command::Send {
+            message: Message::NativeReply(_, reply),
+            ..
+        } => format!("{reply:?}"),
+        other @ (Command::Send { .. }
         | Command::Verify { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
@@ -32,7 +35,7 @@ fn r_pres_10_who_is_not_in_a_namespace_is_not_told_whether_it_exists() {
     let mut star = Star::guarded();
     let (member, _, _) = star.native_in(1, vec![private()]);
     let (left, _, _) = star.native_in(2, vec![private()]);
-    star.star_reply(left, StarCall::Leave);
+    star.star_reply(left, native::Call::Leave);
     let (evicted, _, _) = star.native_in(3, vec![private()]);
     star.native(3);
     let (visitor, hello) = star.greeted();
@@ -45,22 +48,22 @@ fn r_pres_10_who_is_not_in_a_namespace_is_not_told_whether_it_exists() {
     let nobodys = Namespace::parse("nobody-is-here").expect("a name");
     for conn in [left, evicted, visitor, greeted, elsewhere] {
         for namespace in [private(), nobodys.clone()] {
-            let call = StarCall::Peers {
+            let call = native::Call::Peers {
                 namespace,
                 after: None,
             };
-            let refusal = StarReply::Refused {
+            let refusal = native::Reply::Refused {
                 refusal: Refusal::NotAuthorized,
                 retry: None,
             };
             assert_eq!(star.star_reply(conn, call), refusal, "{conn:?}");
         }
     }
-    let call = StarCall::Peers {
+    let call = native::Call::Peers {
         namespace: private(),
         after: None,
     };
-    let StarReply::Page(page) = star.star_reply(member, call) else {
+    let native::Reply::Page(page) = star.star_reply(member, call) else {
         panic!("a member may ask")
     };
     assert_eq!(page.ids().collect::<Vec<_>>(), [id(1)]);
@@ -72,12 +75,12 @@ fn r_pres_10_no_event_and_no_list_names_the_members_to_others() {
     let (legacy, elsewhere) = (star.joined(1), star.native(2));
     let (member, _, _) = star.native_in(3, vec![private()]);
     let (left, _, _) = star.native_in(4, vec![private()]);
-    star.star_reply(left, StarCall::Leave);
+    star.star_reply(left, native::Call::Leave);
     star.advance(SECOND);
 
     let (conn, hello) = star.greeted();
     let join = native_join(9, &hello, vec![private()]);
-    let (_, mut commands) = star.ask(conn, ClientCall::Star(StarCall::Join(Box::new(join))));
+    let (_, mut commands) = star.ask(conn, Call::Native(native::Call::Join(Box::new(join))));
     commands.extend(star.advance(60 * SECOND));
     let late = star.conn();
     let ask = join_call(&mut star, late);
@@ -91,9 +94,9 @@ fn r_pres_10_no_event_and_no_list_names_the_members_to_others() {
 }
 
 /// Returns the second step of the join of a legacy peer.
-fn join_call(star: &mut Star, conn: ConnId) -> ClientCall {
+fn join_call(star: &mut Star, conn: ConnId) -> Call {
     let reply = star.reply_to(conn, join(&address(8), &public_key(8)));
-    let Reply::Challenge(nonce) = reply else {
+    let legacy::Reply::Challenge(nonce) = reply else {
         panic!("no challenge: {reply:?}")
     };
     join(&address(8), &signature(8, nonce.as_str()))

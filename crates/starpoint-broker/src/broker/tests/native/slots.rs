@@ -10,7 +10,7 @@ fn star(max_peers: usize, per_source: usize) -> Star {
     })
 }
 
-fn visit(star: &mut Star, source: u64, peer: u8) -> (ConnId, StarReply) {
+fn visit(star: &mut Star, source: u64, peer: u8) -> (ConnId, native::Reply) {
     let (conn, hello) = star.greeted_from(source);
     let mut join = unsigned_join(peer, vec![]);
     join.address = None;
@@ -18,8 +18,8 @@ fn visit(star: &mut Star, source: u64, peer: u8) -> (ConnId, StarReply) {
     (conn, star.join_as(conn, join))
 }
 
-fn is_in(reply: &StarReply) -> bool {
-    matches!(reply, StarReply::Joined { .. })
+fn is_in(reply: &native::Reply) -> bool {
+    matches!(reply, native::Reply::Joined { .. })
 }
 
 #[test]
@@ -29,13 +29,13 @@ fn r_limit_24_visitors_take_slots_until_they_leave() {
     assert!(is_in(&reply));
     let (second, reply) = visit(&mut star, 66, 2);
     assert!(is_in(&reply));
-    let full = StarReply::Refused {
+    let full = native::Reply::Refused {
         refusal: Refusal::SourceFull,
         retry: Some(quota::BUSY_RETRY),
     };
     assert_eq!(visit(&mut star, 66, 3).1, full);
     assert!(is_in(&visit(&mut star, 1, 4).1), "others may come");
-    star.star_reply(first, StarCall::Leave);
+    star.star_reply(first, native::Call::Leave);
     assert!(is_in(&visit(&mut star, 66, 3).1));
     star.disconnect(second);
     assert!(is_in(&visit(&mut star, 66, 5).1));
@@ -116,13 +116,15 @@ fn r_limit_26_failed_signatures_are_attempts_and_reconnecting_gives_no_more() {
 /// Asks for a page; returns its bytes, or when to ask again.
 fn read_page(star: &mut Star, conn: ConnId, after: Option<PeerId>) -> Result<Page, Duration> {
     let namespace = Namespace::default();
-    match star.star_reply(conn, StarCall::Peers { namespace, after }) {
-        StarReply::Page(page) => Ok(page),
-        StarReply::Refused { refusal, retry } => {
+    match star.star_reply(conn, native::Call::Peers { namespace, after }) {
+        native::Reply::Page(page) => Ok(page),
+        native::Reply::Refused { refusal, retry } => {
             assert_eq!(refusal, Refusal::TooManyRequests);
             Err(retry.expect("a hint"))
         }
-        other @ (StarReply::Joined { .. } | StarReply::Dialed { .. } | StarReply::Done) => {
+        other @ (native::Reply::Joined { .. }
+        | native::Reply::Dialed { .. }
+        | native::Reply::Done) => {
             panic!("no page: {other:?}")
         }
     }

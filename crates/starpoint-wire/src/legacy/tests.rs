@@ -1,8 +1,9 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    CallKind, Nonce, Refusal, Reply, ServerEvent,
+    CallKind, EncodedCall, Nonce, Refusal, RemoteRefusal, ReplyError, StreamEnd,
     limits::{MAX_ADDRESS_BYTES, MAX_ERROR_TEXT_BYTES},
     stream::{DialId, Direction, StreamId},
 };
@@ -18,21 +19,24 @@ fn stream() -> StreamId {
 }
 
 /// Reads what a client sends as a star does.
-fn as_star(encoded: &EncodedCall) -> ClientCall {
+fn as_star(encoded: &EncodedCall) -> Call {
     let name = serde_json::to_string(&encoded.name).unwrap();
     let inner = &encoded.args[1..encoded.args.len() - 1];
     let comma = if inner.is_empty() { "" } else { "," };
     let json = format!("[{name}{comma}{inner}]");
-    ClientCall::decode(&json, &encoded.attachments).expect("a star reads what a client sends")
+    match crate::Call::decode(&json, &encoded.attachments) {
+        Ok(crate::Call::Legacy(call)) => call,
+        other => panic!("a star reads what a client sends: {other:?}"),
+    }
 }
 
-fn notice(name: &str, args: &str) -> Result<ServerNotice, NoticeError> {
-    ServerNotice::decode(name, args, &[Bytes::from_static(CHUNK)])
+fn notice(name: &str, args: &str) -> Result<Event, EventError> {
+    Event::decode(name, args, &[Bytes::from_static(CHUNK)])
 }
 
 #[test]
 fn calls_have_the_recorded_form() {
-    let dial = ClientCall::Dial {
+    let dial = Call::Dial {
         from: "/a".into(),
         to: "/b".into(),
         dial_id: "x".into(),
@@ -40,7 +44,7 @@ fn calls_have_the_recorded_form() {
     let encoded = dial.encode();
     assert_eq!(encoded.name, "ss-dial");
     assert_eq!(encoded.args, r#"["/a","/b","x"]"#);
-    let queue = ClientCall::StreamQueue {
+    let queue = Call::StreamQueue {
         stream: stream(),
         payload: Bytes::from_static(CHUNK),
     };
@@ -51,9 +55,9 @@ fn calls_have_the_recorded_form() {
     );
     assert_eq!(encoded.args, r#"[{"_placeholder":true,"num":0}]"#);
     assert_eq!(encoded.attachments, [CHUNK]);
-    let accept = ClientCall::StreamAccept { stream: stream() };
+    let accept = Call::StreamAccept { stream: stream() };
     assert_eq!(accept.encode().args, "[]");
-    let end = ClientCall::StreamError {
+    let end = Call::StreamError {
         stream: stream(),
         end: StreamEnd::Clean,
     };
@@ -65,34 +69,30 @@ fn calls_have_the_recorded_form() {
 #[test]
 fn a_client_reads_what_a_star_writes() {
     let events = [
-        ServerEvent::Incoming {
+        Event::Incoming {
             dial_id: DialId::parse("d").unwrap(),
             from: "/a".into(),
         },
-        ServerEvent::Peer {
+        Event::Peer {
             address: "/a".into(),
         },
-        ServerEvent::Evicted {
+        Event::Evicted {
             address: "/a".into(),
         },
-        ServerEvent::StreamAccept(stream()),
-        ServerEvent::StreamError(stream(), StreamEnd::Clean),
-        ServerEvent::StreamError(stream(), StreamEnd::Error("no".into())),
+        Event::StreamAccept { stream: stream() },
+        Event::StreamError {
+            stream: stream(),
+            end: StreamEnd::Clean,
+        },
+        Event::StreamError {
+            stream: stream(),
+            end: StreamEnd::Error("no".into()),
+        },
     ];
     for event in events {
         let args = serde_json::to_string(&event).unwrap();
-        let read = ServerNotice::decode(&event.name(), &args, &[]).unwrap();
-        let expected = match event {
-            ServerEvent::Incoming { dial_id, from } => ServerNotice::Incoming { dial_id, from },
-            ServerEvent::Peer { address } => ServerNotice::Peer { address },
-            ServerEvent::Evicted { address } => ServerNotice::Evicted { address },
-            ServerEvent::StreamAccept(stream) => ServerNotice::StreamAccept { stream },
-            ServerEvent::StreamQueue(stream, payload) => {
-                ServerNotice::StreamQueue { stream, payload }
-            }
-            ServerEvent::StreamError(stream, end) => ServerNotice::StreamError { stream, end },
-        };
-        assert_eq!(read, expected);
+        let read = Event::decode(&event.name(), &args, &[]).unwrap();
+        assert_eq!(read, event);
     }
 }
 
@@ -104,7 +104,7 @@ fn chunks_are_attachments_strings_and_arrays() {
         (r#"["text"]"#, b"text"),
         ("[[1,2]]", &[1, 2]),
     ] {
-        let Ok(ServerNotice::StreamQueue { payload, .. }) = notice(name, args) else {
+        let Ok(Event::StreamQueue { payload, .. }) = notice(name, args) else {
             panic!("{args}")
         };
         assert_eq!(payload, expected);
@@ -115,7 +115,7 @@ fn chunks_are_attachments_strings_and_arrays() {
         r#"[{"_placeholder":true,"num":1}]"#,
         r#"[{"length":1e9}]"#,
     ] {
-        assert_eq!(notice(name, bad), Err(NoticeError::Malformed), "{bad}");
+        assert_eq!(notice(name, bad), Err(EventError::Malformed), "{bad}");
     }
 }
 
@@ -135,12 +135,12 @@ fn notices_of_the_wrong_form_are_malformed_and_foreign_ones_unknown() {
     ] {
         assert_eq!(
             notice(name, args),
-            Err(NoticeError::Malformed),
+            Err(EventError::Malformed),
             "{name} {args}"
         );
     }
     for name in ["", "ss-join", "error", "__proto__", &"x".repeat(900_000)] {
-        assert_eq!(notice(name, "[]"), Err(NoticeError::Unknown));
+        assert_eq!(notice(name, "[]"), Err(EventError::Unknown));
     }
 }
 
@@ -172,7 +172,7 @@ fn r_join_1_replies_of_a_star_are_read() {
 fn r_refuse_2_every_refusal_is_known_again_by_its_text() {
     for refusal in Refusal::ALL {
         let json = serde_json::to_string(&Reply::Refused(refusal)).unwrap();
-        let known = StarRefusal::Known(refusal);
+        let known = RemoteRefusal::Known(refusal);
         assert_eq!(
             DialReply::decode(&json),
             Ok(DialReply::Refused(known.clone()))
@@ -185,7 +185,7 @@ fn r_refuse_2_every_refusal_is_known_again_by_its_text() {
         ("[true]", "true"),
         ("[5]", "5"),
     ] {
-        let other = StarRefusal::Other(text.into());
+        let other = RemoteRefusal::Other(text.into());
         assert_eq!(DialReply::decode(json), Ok(DialReply::Refused(other)));
     }
 }
@@ -229,7 +229,7 @@ fn a_hostile_list_is_cut_and_what_is_no_address_left_out() {
 #[test]
 fn a_long_refusal_is_cut() {
     let json = format!(r#"["{}"]"#, "é".repeat(MAX_ERROR_TEXT_BYTES));
-    let Ok(DialReply::Refused(StarRefusal::Other(text))) = DialReply::decode(&json) else {
+    let Ok(DialReply::Refused(RemoteRefusal::Other(text))) = DialReply::decode(&json) else {
         panic!("not refused")
     };
     assert_eq!(text.len(), MAX_ERROR_TEXT_BYTES);
@@ -239,13 +239,13 @@ proptest! {
     #[test]
     fn a_star_reads_every_call(address in ".{0,40}", proof in "[0-9a-f]{0,40}", text in ".{1,40}") {
         let calls = [
-            ClientCall::Join { address: address.clone(), proof },
-            ClientCall::Leave { address: address.clone() },
-            ClientCall::Dial { from: address.clone(), to: address, dial_id: text.clone() },
-            ClientCall::StreamAccept { stream: stream() },
-            ClientCall::StreamQueue { stream: stream(), payload: text.clone().into() },
-            ClientCall::StreamError { stream: stream(), end: StreamEnd::Error(text) },
-            ClientCall::StreamError { stream: stream(), end: StreamEnd::Clean },
+            Call::Join { address: address.clone(), proof },
+            Call::Leave { address: address.clone() },
+            Call::Dial { from: address.clone(), to: address, dial_id: text.clone() },
+            Call::StreamAccept { stream: stream() },
+            Call::StreamQueue { stream: stream(), payload: text.clone().into() },
+            Call::StreamError { stream: stream(), end: StreamEnd::Error(text) },
+            Call::StreamError { stream: stream(), end: StreamEnd::Clean },
         ];
         for call in calls {
             prop_assert_eq!(&as_star(&call.encode()), &call);

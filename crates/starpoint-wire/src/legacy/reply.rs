@@ -1,19 +1,67 @@
-//! Answers of a star.
+//! Replies to calls of the legacy profile.
+//!
+//! A star encodes a [`Reply`]; a client knows the call that it answers and decodes the
+//! narrower [`JoinReply`] or [`DialReply`].
 
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{IgnoredAny, SeqAccess, Visitor},
+    ser::SerializeTuple,
 };
+use serde_json::Value;
 
-use super::args::Args;
+use super::args::{Arg, Args};
 use crate::{
-    call::{Arg, cut_text},
     challenge::Nonce,
     limits::MAX_ADDRESS_BYTES,
-    refusal::Refusal,
+    refusal::{Refusal, RemoteRefusal},
+    reply::ReplyError,
 };
+
+/// The arguments of an acknowledgement.
+///
+/// Serializes as a tuple, which the Socket.IO layer spreads over the arguments:
+/// `43N[null,"…"]`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// `[null, nonce]`: sign this.
+    Challenge(Nonce),
+    /// `[null, null, [addresses]]`: joined, and who else is here.
+    Joined(Vec<String>),
+    /// `[]`: left, or connected.
+    Done,
+    /// `[text]`: the star refuses.
+    Refused(Refusal),
+    /// `[value]`: the callee refuses, in its own words.
+    RefusedByPeer(Value),
+}
+
+impl Reply {
+    /// Returns about how many bytes the reply takes on the wire.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Challenge(_) => 96,
+            Self::Joined(addresses) => 32 + addresses.iter().map(|a| a.len() + 3).sum::<usize>(),
+            Self::Done => 16,
+            Self::Refused(refusal) => 16 + refusal.text().len(),
+            Self::RefusedByPeer(value) => 32 + value.as_str().map_or(0, str::len),
+        }
+    }
+}
+
+impl Serialize for Reply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Challenge(nonce) => ((), nonce.as_str()).serialize(serializer),
+            Self::Joined(addresses) => ((), (), addresses).serialize(serializer),
+            Self::Done => serializer.serialize_tuple(0)?.end(),
+            Self::Refused(refusal) => (refusal.text(),).serialize(serializer),
+            Self::RefusedByPeer(value) => (value,).serialize(serializer),
+        }
+    }
+}
 
 /// Most addresses that are kept of the answer to a join; the rest are ignored,
 /// and heard of later by announcements.
@@ -31,7 +79,7 @@ pub enum JoinReply {
         others: Vec<String>,
     },
     /// The star refuses.
-    Refused(StarRefusal),
+    Refused(RemoteRefusal),
 }
 
 /// A star's answer to a dial.
@@ -40,37 +88,7 @@ pub enum DialReply {
     /// The callee has accepted.
     Connected,
     /// The star or the callee refuses.
-    Refused(StarRefusal),
-}
-
-/// Why a star, or a peer through it, says no.
-///
-/// The wire has one text for both, so a peer that uses a star's words looks like
-/// the star.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StarRefusal {
-    /// In the words of `spec/03-refusals.md`.
-    #[error("{0}")]
-    Known(Refusal),
-    /// In other words: an original star's, or a peer's. At most
-    /// [`MAX_ERROR_TEXT_BYTES`](crate::limits::MAX_ERROR_TEXT_BYTES); for people.
-    /// Empty where no words are given: original stars do so when a key does not
-    /// parse or is not that of the address.
-    #[error("{0:?}")]
-    Other(String),
-}
-
-/// An answer cannot be read: the star's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReplyError {
-    /// Not an array of arguments of the right types.
-    #[error("malformed answer")]
-    Malformed,
-    /// The challenge is not of the form that stars give (R-CHAL-1). Signing it
-    /// could sign something else.
-    #[error("malformed challenge")]
-    Challenge,
+    Refused(RemoteRefusal),
 }
 
 impl JoinReply {
@@ -116,32 +134,24 @@ impl DialReply {
     }
 }
 
-impl StarRefusal {
-    /// Reads a refusal's text; it is cut, not refused, when it is too long.
-    pub fn from_text(text: String) -> Self {
-        let known = Refusal::ALL.into_iter().find(|r| r.text() == text);
-        known.map_or_else(|| Self::Other(cut_text(text)), Self::Known)
-    }
-}
-
 /// Reads the first argument of an answer: what JavaScript takes for false is no
 /// refusal.
-fn refusal(first: Arg) -> Option<StarRefusal> {
+fn refusal(first: Arg) -> Option<RemoteRefusal> {
     match first {
         Arg::Null | Arg::Bool(false) | Arg::Number(0.0) => None,
         Arg::Text(text) if text.is_empty() => None,
-        Arg::Text(text) => Some(StarRefusal::from_text(text)),
-        Arg::Bool(true) => Some(StarRefusal::Other("true".into())),
-        Arg::Number(number) => Some(StarRefusal::Other(number.to_string())),
+        Arg::Text(text) => Some(RemoteRefusal::from_text(text)),
+        Arg::Bool(true) => Some(RemoteRefusal::Other("true".into())),
+        Arg::Number(number) => Some(RemoteRefusal::Other(number.to_string())),
         Arg::Numbers(_) | Arg::Attachment(_) | Arg::Oversized | Arg::Other => {
-            Some(StarRefusal::Other(String::new()))
+            Some(RemoteRefusal::Other(String::new()))
         }
     }
 }
 
 /// `[refusal?, nonce?, [addresses]?]`
 struct JoinArgs {
-    refusal: Option<StarRefusal>,
+    refusal: Option<RemoteRefusal>,
     nonce: Option<Arg>,
     others: Vec<String>,
 }
@@ -199,5 +209,34 @@ impl<'de> Deserialize<'de> for Others {
             }
         }
         deserializer.deserialize_seq(OthersVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(reply: &Reply) -> String {
+        serde_json::to_string(reply).unwrap()
+    }
+
+    #[test]
+    fn r_join_1_replies_have_the_recorded_form() {
+        assert_eq!(json(&Reply::Joined(vec![])), "[null,null,[]]");
+        assert_eq!(
+            json(&Reply::Joined(vec!["/a".into()])),
+            r#"[null,null,["/a"]]"#
+        );
+        assert_eq!(json(&Reply::Done), "[]");
+        assert_eq!(
+            json(&Reply::Refused(Refusal::PeerNotFound)),
+            r#"["Peer not found"]"#
+        );
+        assert_eq!(json(&Reply::RefusedByPeer("busy".into())), r#"["busy"]"#);
+        let nonce = Nonce::from_random([7; 32]);
+        assert_eq!(
+            json(&Reply::Challenge(nonce.clone())),
+            format!("[null,\"{}\"]", nonce.as_str())
+        );
     }
 }

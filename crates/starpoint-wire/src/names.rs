@@ -42,9 +42,20 @@ pub const STAR_INCOMING: &str = "star-incoming";
 /// Callee refuses a dial (native).
 pub const STAR_REFUSE: &str = "star-refuse";
 
-/// A name of the native profile that a client sends.
+/// Name of a legacy call, with the stream that the name carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StarName {
+pub(crate) enum LegacyCallName<'a> {
+    Join,
+    Leave,
+    Dial,
+    StreamAccept(&'a str),
+    StreamQueue(&'a str),
+    StreamError(&'a str),
+}
+
+/// Name of a call of the native profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NativeCallName {
     /// [`STAR_JOIN`]
     Join,
     /// [`STAR_LEAVE`]
@@ -57,50 +68,40 @@ pub enum StarName {
     Refuse,
 }
 
-/// What a name says, before the arguments are looked at.
+/// Name of a call, before its arguments are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventName<'a> {
-    /// [`JOIN`]
-    Join,
-    /// [`LEAVE`]
-    Leave,
-    /// [`DIAL`]
-    Dial,
-    /// [`STREAM_ACCEPT`] with the stream's name.
-    StreamAccept(&'a str),
-    /// [`STREAM_QUEUE`] with the stream's name.
-    StreamQueue(&'a str),
-    /// [`STREAM_ERROR`] with the stream's name.
-    StreamError(&'a str),
+pub(crate) enum CallName<'a> {
+    /// One of the legacy profile.
+    Legacy(LegacyCallName<'a>),
     /// One of the native profile.
-    Star(StarName),
-    /// Anything else, with the events that only a server sends.
+    Native(NativeCallName),
+    /// Any other name, those that only a star sends included.
     Unknown,
 }
 
-impl<'a> EventName<'a> {
-    /// Reads a name that a client sent.
-    pub fn of(name: &'a str) -> Self {
+impl<'a> CallName<'a> {
+    /// Classifies a name sent by a client.
+    pub(crate) fn of(name: &'a str) -> Self {
         if name.len() > MAX_EVENT_NAME_BYTES {
             return Self::Unknown;
         }
         match name {
-            JOIN => return Self::Join,
-            LEAVE => return Self::Leave,
-            DIAL => return Self::Dial,
-            STAR_JOIN => return Self::Star(StarName::Join),
-            STAR_LEAVE => return Self::Star(StarName::Leave),
-            STAR_PEERS => return Self::Star(StarName::Peers),
-            STAR_DIAL => return Self::Star(StarName::Dial),
-            STAR_REFUSE => return Self::Star(StarName::Refuse),
+            JOIN => return Self::Legacy(LegacyCallName::Join),
+            LEAVE => return Self::Legacy(LegacyCallName::Leave),
+            DIAL => return Self::Legacy(LegacyCallName::Dial),
+            STAR_JOIN => return Self::Native(NativeCallName::Join),
+            STAR_LEAVE => return Self::Native(NativeCallName::Leave),
+            STAR_PEERS => return Self::Native(NativeCallName::Peers),
+            STAR_DIAL => return Self::Native(NativeCallName::Dial),
+            STAR_REFUSE => return Self::Native(NativeCallName::Refuse),
             _ => {}
         }
         if let Some(stream) = name.strip_prefix(STREAM_QUEUE) {
-            Self::StreamQueue(stream)
+            Self::Legacy(LegacyCallName::StreamQueue(stream))
         } else if let Some(stream) = name.strip_prefix(STREAM_ACCEPT) {
-            Self::StreamAccept(stream)
+            Self::Legacy(LegacyCallName::StreamAccept(stream))
         } else if let Some(stream) = name.strip_prefix(STREAM_ERROR) {
-            Self::StreamError(stream)
+            Self::Legacy(LegacyCallName::StreamError(stream))
         } else {
             Self::Unknown
         }
@@ -126,13 +127,13 @@ mod tests {
             "",
             "__proto__",
         ] {
-            assert_eq!(EventName::of(name), EventName::Unknown, "{name}");
+            assert_eq!(CallName::of(name), CallName::Unknown, "{name}");
         }
     }
 
     #[test]
     fn a_huge_name_is_unknown_and_not_searched() {
         let huge = format!("{STREAM_QUEUE}{}", "x".repeat(900_000));
-        assert_eq!(EventName::of(&huge), EventName::Unknown);
+        assert_eq!(CallName::of(&huge), CallName::Unknown);
     }
 }

@@ -1,9 +1,9 @@
-//! What a star says. All of it is hostile until it is decoded.
+//! The legacy profile: events and replies of a star, untrusted until decoded.
 
 use bytes::Bytes;
 use starpoint_wire::{
-    AddressRule, ClientCall, DialId, DialReply, Direction, JoinReply, Nonce, PeerAddress, Refusal,
-    ReplyError, ServerNotice, StarRefusal, StreamEnd, StreamId, challenge,
+    AddressRule, Call, DialId, Direction, Nonce, PeerAddress, Refusal, RemoteRefusal, ReplyError,
+    StreamEnd, StreamId, challenge, legacy,
 };
 use web_time::Instant;
 
@@ -14,6 +14,11 @@ use crate::{
     machine::link::{Link, Phase, Token, Writing},
     text,
 };
+
+/// Creates a join; `proof` is the public key, or the signature of a challenge.
+pub(super) fn join_call(address: String, proof: String) -> Call {
+    Call::Legacy(legacy::Call::Join { address, proof })
+}
 
 impl Star {
     /// Takes an event; `token` is set if it wants an answer. Returns whether it
@@ -31,27 +36,27 @@ impl Star {
             self.native_notice(name, args, now);
             return false;
         }
-        let Ok(notice) = ServerNotice::decode(name, args, attachments) else {
+        let Ok(notice) = legacy::Event::decode(name, args, attachments) else {
             return false;
         };
         match notice {
-            ServerNotice::Incoming { dial_id, from } => {
+            legacy::Event::Incoming { dial_id, from } => {
                 let Some(token) = token else {
                     return false;
                 };
                 self.incoming(token, dial_id, &from, now);
                 return true;
             }
-            ServerNotice::Peer { address } => self.heard(&address, now),
-            ServerNotice::Evicted { .. } => {
+            legacy::Event::Peer { address } => self.heard(&address, now),
+            legacy::Event::Evicted { .. } => {
                 if self.state == State::Joined {
                     self.state = State::Left;
                     self.events.push_back(Event::TakenOver);
                 }
             }
-            ServerNotice::StreamAccept { stream } => self.accepted(&stream),
-            ServerNotice::StreamQueue { stream, payload } => self.data(&stream, payload),
-            ServerNotice::StreamError { stream, end } => self.ended(&stream, end),
+            legacy::Event::StreamAccept { stream } => self.accepted(&stream),
+            legacy::Event::StreamQueue { stream, payload } => self.data(&stream, payload),
+            legacy::Event::StreamError { stream, end } => self.ended(&stream, end),
         }
         false
     }
@@ -153,7 +158,7 @@ impl Star {
     }
 
     fn join_answered(&mut self, args: &str, now: Instant) {
-        let reply = JoinReply::decode(args);
+        let reply = legacy::JoinReply::decode(args);
         match (self.state, reply) {
             (
                 State::AwaitsHello { .. }
@@ -167,28 +172,28 @@ impl Star {
                 self.fail(Error::Protocol(Violation::Challenge));
             }
             (_, Err(_)) => self.fail(Error::Protocol(Violation::Answer)),
-            (State::AwaitsChallenge { deadline }, Ok(JoinReply::Challenge(nonce))) => {
+            (State::AwaitsChallenge { deadline }, Ok(legacy::JoinReply::Challenge(nonce))) => {
                 self.sign(&nonce, deadline);
             }
-            (State::AwaitsVerdict { .. }, Ok(JoinReply::Challenge(_))) => {
+            (State::AwaitsVerdict { .. }, Ok(legacy::JoinReply::Challenge(_))) => {
                 self.fail(Error::Protocol(Violation::SecondChallenge));
             }
-            (State::AwaitsChallenge { .. }, Ok(JoinReply::Joined { .. }))
+            (State::AwaitsChallenge { .. }, Ok(legacy::JoinReply::Joined { .. }))
                 if self.challenge == Challenge::Required =>
             {
                 self.fail(Error::ChallengeDisabled);
             }
-            (_, Ok(JoinReply::Joined { others })) => {
+            (_, Ok(legacy::JoinReply::Joined { others })) => {
                 self.state = State::Joined;
                 self.events.push_back(Event::Joined);
                 for address in &others {
                     self.heard(address, now);
                 }
             }
-            (_, Ok(JoinReply::Refused(StarRefusal::Known(refusal)))) => {
+            (_, Ok(legacy::JoinReply::Refused(RemoteRefusal::Known(refusal)))) => {
                 self.fail(Error::JoinRefused(refusal));
             }
-            (_, Ok(JoinReply::Refused(StarRefusal::Other(words)))) => {
+            (_, Ok(legacy::JoinReply::Refused(RemoteRefusal::Other(words)))) => {
                 let words = text::printable(&words).into();
                 self.fail(Error::JoinRefusedOther(words));
             }
@@ -200,7 +205,7 @@ impl Star {
             Ok(proof) => {
                 self.state = State::AwaitsVerdict { deadline };
                 let address = self.address.clone();
-                let join = ClientCall::Join { address, proof };
+                let join = join_call(address, proof);
                 self.commands.push_back(Command::Call(CallTag::Join, join));
             }
             Err(_) => self.fail(Error::Key),
@@ -213,13 +218,15 @@ impl Star {
             return self.answered_too_late(dial, args);
         }
         let link = self.remove(dial).expect("it was found");
-        let result = match DialReply::decode(args) {
-            Ok(DialReply::Connected) => Ok(()),
-            Ok(DialReply::Refused(StarRefusal::Known(Refusal::PeerNotFound))) => {
+        let result = match legacy::DialReply::decode(args) {
+            Ok(legacy::DialReply::Connected) => Ok(()),
+            Ok(legacy::DialReply::Refused(RemoteRefusal::Known(Refusal::PeerNotFound))) => {
                 Err(Error::PeerNotFound)
             }
-            Ok(DialReply::Refused(StarRefusal::Known(refusal))) => Err(Error::Refused(refusal)),
-            Ok(DialReply::Refused(StarRefusal::Other(words))) => {
+            Ok(legacy::DialReply::Refused(RemoteRefusal::Known(refusal))) => {
+                Err(Error::Refused(refusal))
+            }
+            Ok(legacy::DialReply::Refused(RemoteRefusal::Other(words))) => {
                 Err(Error::RefusedByPeer(text::printable(&words).into()))
             }
             Err(_) => Err(Error::Protocol(Violation::Answer)),
@@ -233,7 +240,9 @@ impl Star {
         let phase = Phase::Open;
         self.insert(dial.clone(), Link { phase, ..link });
         self.commands
-            .push_back(Command::Emit(ClientCall::StreamAccept { stream }));
+            .push_back(Command::Emit(Call::Legacy(legacy::Call::StreamAccept {
+                stream,
+            })));
         if link.writing == Writing::Accepted {
             self.events.push_back(Event::Writable(dial.clone()));
         }
@@ -241,8 +250,10 @@ impl Star {
 
     /// The callee has a connection that nobody wants any more: ends it.
     fn answered_too_late(&mut self, dial: &DialId, args: &str) {
-        if matches!(DialReply::decode(args), Ok(DialReply::Connected))
-            && !self.links.contains_key(dial)
+        if matches!(
+            legacy::DialReply::decode(args),
+            Ok(legacy::DialReply::Connected)
+        ) && !self.links.contains_key(dial)
         {
             let stream = StreamId {
                 dial: dial.clone(),
@@ -250,7 +261,10 @@ impl Star {
             };
             let end = StreamEnd::Error(RESET.to_owned());
             self.commands
-                .push_back(Command::Emit(ClientCall::StreamError { stream, end }));
+                .push_back(Command::Emit(Call::Legacy(legacy::Call::StreamError {
+                    stream,
+                    end,
+                })));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a star tells a client unasked.
+//! Events of the native profile.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
     MAX_ENTRIES, Namespace, PeerRecord, PipeToken, SignedHello,
     wire::{self, BatchWire, IncomingWire},
 };
-use crate::event;
+use crate::names;
 
 /// `star-presence`: what has changed in a namespace since the batch before
 /// (R-PRES-4). Written once, whoever it goes to.
@@ -38,8 +38,7 @@ pub enum Sync {
 }
 
 impl PresenceBatch {
-    /// Returns the arguments of the event.
-    pub fn encode(&self) -> String {
+    fn args(&self) -> String {
         let texts = |ids: &'_ [Arc<str>]| ids.iter().map(|id| id.to_string().into()).collect();
         wire::to_text(&[BatchWire {
             ns: self.namespace.as_str().into(),
@@ -71,66 +70,9 @@ impl PresenceBatch {
     }
 }
 
-/// An event from the star to a native client. The first one, `star-hello`, is none:
-/// it is a [`Hello`](super::Hello), and needs a signature.
+/// An event from a star to a native client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StarEvent {
-    /// `star-presence`: the arguments of a [`PresenceBatch`], shared by all who
-    /// hear of it.
-    Presence(Arc<str>),
-    /// `star-incoming`: a peer dials; open a pipe with the token, or refuse.
-    Incoming {
-        /// Who dials, proved to the star.
-        from: PeerId,
-        /// What opens this side.
-        token: PipeToken,
-        /// Where else the dialer may be found, by its own word.
-        record: Option<PeerRecord>,
-    },
-}
-
-impl StarEvent {
-    /// Returns the name of the event.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Presence(_) => event::STAR_PRESENCE,
-            Self::Incoming { .. } => event::STAR_INCOMING,
-        }
-    }
-
-    /// Returns the arguments, the text of a JSON array.
-    pub fn args(&self) -> Arc<str> {
-        match self {
-            Self::Presence(args) => Arc::clone(args),
-            Self::Incoming {
-                from,
-                token,
-                record,
-            } => wire::to_text(&[IncomingWire {
-                from: from.to_base58().into(),
-                token: token.to_text().into(),
-                record: record
-                    .as_ref()
-                    .map(|record| BASE64.encode(record.as_bytes()).into()),
-            }])
-            .into(),
-        }
-    }
-
-    /// Returns about how many bytes the event takes on the wire.
-    pub fn weight(&self) -> usize {
-        match self {
-            Self::Presence(args) => 32 + args.len(),
-            Self::Incoming { record, .. } => {
-                192 + record.as_ref().map_or(0, |r| r.as_bytes().len() * 4 / 3)
-            }
-        }
-    }
-}
-
-/// An event of the native profile, as a client reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NativeNotice {
+pub enum Event {
     /// `star-hello`, not verified.
     Hello(Box<SignedHello>),
     /// `star-presence`.
@@ -146,14 +88,56 @@ pub enum NativeNotice {
     },
 }
 
-impl NativeNotice {
+/// An event written once for all its receivers. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedEvent {
+    /// Name of the event.
+    pub name: &'static str,
+    /// The arguments without the name, as the text of a JSON array.
+    pub args: Arc<str>,
+}
+
+impl EncodedEvent {
+    /// Returns about how many bytes the event takes on the wire.
+    pub fn weight(&self) -> usize {
+        32 + self.args.len()
+    }
+}
+
+impl Event {
+    /// Encodes the event as [`decode`](Self::decode) reads it.
+    pub fn encode(&self) -> EncodedEvent {
+        let (name, args) = match self {
+            Self::Hello(hello) => (names::STAR_HELLO, hello.encode()),
+            Self::Presence(batch) => (names::STAR_PRESENCE, batch.args()),
+            Self::Incoming {
+                from,
+                token,
+                record,
+            } => {
+                let incoming = IncomingWire {
+                    from: from.to_base58().into(),
+                    token: token.to_text().into(),
+                    record: record
+                        .as_ref()
+                        .map(|record| BASE64.encode(record.as_bytes()).into()),
+                };
+                (names::STAR_INCOMING, wire::to_text(&[incoming]))
+            }
+        };
+        EncodedEvent {
+            name,
+            args: args.into(),
+        }
+    }
+
     /// Decodes an event; `args` is the JSON array without the name. `None` when it
     /// is none of the profile, or cannot be read.
     pub fn decode(name: &str, args: &str) -> Option<Self> {
         match name {
-            event::STAR_HELLO => Some(Self::Hello(Box::new(SignedHello::decode(args)?))),
-            event::STAR_PRESENCE => PresenceBatch::decode(args).map(Self::Presence),
-            event::STAR_INCOMING => {
+            names::STAR_HELLO => Some(Self::Hello(Box::new(SignedHello::decode(args)?))),
+            names::STAR_PRESENCE => PresenceBatch::decode(args).map(Self::Presence),
+            names::STAR_INCOMING => {
                 let incoming: IncomingWire<'static> = wire::first(args)?;
                 Some(Self::Incoming {
                     from: incoming.from.parse().ok()?,

@@ -7,14 +7,16 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::Value;
 
-use super::cut_text;
-use crate::limits::{MAX_ARGUMENTS, MAX_ERROR_TEXT_BYTES, MAX_EVENT_NAME_BYTES};
+use crate::{
+    limits::{MAX_ARGUMENTS, MAX_EVENT_NAME_BYTES},
+    refusal::cut_text,
+    stream::StreamEnd,
+};
 
 /// Name and first arguments of an event.
-pub(super) struct Arguments<'a> {
-    pub(super) name: Cow<'a, str>,
+pub(crate) struct Arguments<'a> {
+    pub(crate) name: Cow<'a, str>,
     pub(super) args: Vec<Arg>,
 }
 
@@ -37,7 +39,7 @@ pub(crate) enum Arg {
 
 impl<'a> Arguments<'a> {
     /// Parses `["name", …]`; `None` when it is no such array.
-    pub(super) fn parse(json: &'a str) -> Option<Self> {
+    pub(crate) fn parse(json: &'a str) -> Option<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let arguments = deserializer.deserialize_seq(ArgumentsVisitor).ok()?;
         deserializer.end().ok()?;
@@ -264,69 +266,52 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// What a callee answered to `ss-incomming`.
-///
-/// Deserializes from the argument array of the acknowledgement, of any length:
-/// none or a first argument that JavaScript takes for false accepts, anything
-/// else refuses (R-DIAL-5).
-#[derive(Clone, Debug, PartialEq)]
-pub enum CalleeAnswer {
-    /// The callee took the dial.
-    Accepted,
-    /// The callee refused, with the value that goes to the dialer.
-    Refused(Value),
-}
-
-impl CalleeAnswer {
-    /// Returns what an answer that cannot be read counts as: a refusal.
-    pub fn unreadable() -> Self {
-        Self::Refused("Dial refused".into())
-    }
-
-    fn of(first: Arg) -> Self {
-        match first {
-            Arg::Null | Arg::Bool(false) => Self::Accepted,
-            Arg::Number(0.0) => Self::Accepted,
-            Arg::Text(text) if text.is_empty() => Self::Accepted,
-            Arg::Text(text) => Self::Refused(cut_text(text).into()),
-            Arg::Bool(true) => Self::Refused(true.into()),
-            Arg::Number(number) => Self::Refused(number.into()),
-            Arg::Numbers(_) | Arg::Attachment(_) | Arg::Oversized | Arg::Other => {
-                Self::unreadable()
-            }
+/// Any argument ends the stream, and so does none (R-STREAM-6): `true` and what
+/// JavaScript takes for false end it cleanly, everything else is an error.
+pub(super) fn end_of(arg: Arg) -> StreamEnd {
+    match arg {
+        Arg::Null | Arg::Bool(_) => StreamEnd::Clean,
+        Arg::Text(text) if text.is_empty() => StreamEnd::Clean,
+        Arg::Text(text) => StreamEnd::Error(cut_text(text)),
+        Arg::Number(0.0) => StreamEnd::Clean,
+        Arg::Number(number) => StreamEnd::Error(number.to_string()),
+        Arg::Oversized | Arg::Numbers(_) | Arg::Attachment(_) | Arg::Other => {
+            StreamEnd::Error("Stream failed".into())
         }
-    }
-
-    /// Returns the bytes that the refusal takes on the wire, at most
-    /// [`MAX_ERROR_TEXT_BYTES`] plus quotes and escapes.
-    pub fn weight(&self) -> usize {
-        match self {
-            Self::Accepted => 0,
-            Self::Refused(value) => value.as_str().map_or(32, str::len),
-        }
-        .min(MAX_ERROR_TEXT_BYTES)
     }
 }
 
-impl<'de> Deserialize<'de> for CalleeAnswer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnswerVisitor;
-        impl<'de> Visitor<'de> for AnswerVisitor {
-            type Value = CalleeAnswer;
+/// The first [`MAX_ARGUMENTS`] arguments; the rest are ignored.
+pub(super) struct Args(pub(super) Vec<Arg>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the arguments of an acknowledgement")
-            }
+impl Args {
+    /// Parses the text of a JSON array; `None` when it is none.
+    pub(super) fn parse(json: &str) -> Option<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let args = deserializer.deserialize_seq(ArgsVisitor).ok()?;
+        deserializer.end().ok()?;
+        Some(args)
+    }
+}
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<CalleeAnswer, A::Error> {
-                let answer = seq
-                    .next_element::<Arg>()?
-                    .map_or(CalleeAnswer::Accepted, CalleeAnswer::of);
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(answer)
+struct ArgsVisitor;
+
+impl<'de> Visitor<'de> for ArgsVisitor {
+    type Value = Args;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of arguments")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Args, A::Error> {
+        let mut args = Vec::new();
+        while args.len() < MAX_ARGUMENTS {
+            match seq.next_element()? {
+                Some(arg) => args.push(arg),
+                None => return Ok(Args(args)),
             }
         }
-        // A tuple of any length: the arguments themselves, not the first of them.
-        deserializer.deserialize_tuple(usize::MAX, AnswerVisitor)
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Args(args))
     }
 }
