@@ -36,8 +36,6 @@ mod frames;
 mod register;
 mod splice;
 
-pub mod bridge;
-
 /// Bodies of the fuzz targets, not part of the API.
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
