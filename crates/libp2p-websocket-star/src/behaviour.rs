@@ -18,8 +18,8 @@ use libp2p_swarm::{
 use starpoint_wire::StarAddress;
 
 use crate::{
-    close::Closer, context::ExternalAddresses, error::Error, gauges::Gauges,
-    machine::presence::Change, net::Notice,
+    close::Closer, error::Error, gauges::Gauges, machine::presence::Change, net::Notice,
+    shared::ExternalAddresses,
 };
 
 /// Tells the swarm of homes and of the peers at them, and knows where a peer can

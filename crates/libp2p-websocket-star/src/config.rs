@@ -37,7 +37,7 @@ pub enum Profile {
 /// Settings of a [`Transport`](crate::Transport). The defaults fit a star, ours
 /// or the original.
 ///
-/// `Config::default()` has the connector and timers of the feature `native`;
+/// `Config::default()` has the connector and timers of the feature `tokio`;
 /// another environment begins with [`Config::with_io`].
 #[derive(Clone)]
 pub struct Config {
@@ -157,10 +157,10 @@ impl Config {
 /// With public certificate authorities, the system's among them; reading those
 /// takes some milliseconds. The transport has to be polled within a tokio
 /// runtime then.
-#[cfg(feature = "native")]
+#[cfg(feature = "tokio")]
 impl Default for Config {
     fn default() -> Self {
-        let connector = starpoint_sio::NativeConnector::new()
+        let connector = starpoint_sio::TokioConnector::new()
             .expect("only an extra certificate can be unusable, and there is none");
         Self::with_io(Arc::new(connector), Arc::new(starpoint_sio::TokioTimers))
     }

@@ -139,7 +139,7 @@
 //!
 //! # Features
 //!
-//! * `native` (default): WebSockets over tokio and rustls (*ring*), and
+//! * `tokio` (default): WebSockets over tokio and rustls (*ring*), and
 //!   [`Config::default`]. Without it, bring your own through
 //!   [`Config::with_io`]; no tokio type is part of this API.
 //!
@@ -166,8 +166,8 @@ mod net;
 #[path = "../../../fuzz/bodies/transport.rs"]
 pub mod fuzzing;
 
-mod context;
 mod homes;
+mod shared;
 mod text;
 
 use std::sync::Arc;
@@ -202,17 +202,17 @@ const MAX_NOTICES: usize = 256;
 pub fn new(config: Config, keypair: Keypair) -> (Transport, Behaviour) {
     let (to_behaviour, notices) = mpsc::channel(MAX_NOTICES);
     let own = keypair.public().to_peer_id();
-    let shop = Arc::new(context::Context {
+    let shared = Arc::new(shared::Shared {
         config,
         keypair,
         own,
         gauges: Gauges::default(),
-        external: context::ExternalAddresses::default(),
+        external: shared::ExternalAddresses::default(),
         pipes: net::OpenPipes::default(),
         homes: homes::Homes::default(),
     });
-    let (gauges, external) = (shop.gauges.clone(), shop.external.clone());
-    let transport = Transport::new(shop, to_behaviour);
+    let (gauges, external) = (shared.gauges.clone(), shared.external.clone());
+    let transport = Transport::new(shared, to_behaviour);
     let closer = transport.closer();
     let behaviour = Behaviour::new(own, notices, gauges, external, closer);
     (transport, behaviour)

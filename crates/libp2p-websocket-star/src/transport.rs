@@ -23,11 +23,11 @@ use starpoint_wire::StarAddress;
 
 use crate::{
     close::{CloseRequest, Closer, Closing, CutShort},
-    context::Context,
     error::{Error, Failure},
     gauges::Gauges,
     machine::star::Purpose,
     net::{Accept, Dial, DialReply, Driver, DriverId, Finishing, Notice, Outlets, Report, Stream},
+    shared::Shared,
 };
 
 /// Reports and dials that wait for the transport to be polled, besides one for
@@ -41,7 +41,7 @@ type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
 /// Dropping it ends every connection to a star and every stream; a [`Closer`] ends
 /// them in good order.
 pub struct Transport {
-    shop: Arc<Context>,
+    shared: Arc<Shared>,
     stars: BTreeMap<DriverId, Star>,
     homes: HashMap<StarAddress, DriverId>,
     visits: HashMap<StarAddress, DriverId>,
@@ -79,11 +79,11 @@ struct Listener {
 }
 
 impl Transport {
-    pub(crate) fn new(shop: Arc<Context>, notices: mpsc::Sender<Notice>) -> Self {
-        let timers = Arc::clone(&shop.config.timers);
-        let finishing = Finishing::new(shop.pipes.clone(), timers);
+    pub(crate) fn new(shared: Arc<Shared>, notices: mpsc::Sender<Notice>) -> Self {
+        let timers = Arc::clone(&shared.config.timers);
+        let finishing = Finishing::new(shared.pipes.clone(), timers);
         Self {
-            shop,
+            shared,
             stars: BTreeMap::new(),
             homes: HashMap::new(),
             visits: HashMap::new(),
@@ -102,7 +102,7 @@ impl Transport {
 
     /// Returns a handle that says how much this transport holds.
     pub fn gauges(&self) -> Gauges {
-        self.shop.gauges.clone()
+        self.shared.gauges.clone()
     }
 
     /// Returns a handle that closes this transport in good order.
@@ -114,7 +114,7 @@ impl Transport {
     fn connect(&mut self, address: &StarAddress, listener: Option<Listener>) -> DriverId {
         let id = self.next_id;
         self.next_id += 1;
-        let (dials, requests) = mpsc::channel(self.shop.config.max_pending_dials);
+        let (dials, requests) = mpsc::channel(self.shared.config.max_pending_dials);
         let purpose = match listener {
             Some(_) => Purpose::Home,
             None => Purpose::Visit,
@@ -123,9 +123,9 @@ impl Transport {
             reports: self.reports.0.clone(),
             notices: self.notices.clone(),
         };
-        let shop = Arc::clone(&self.shop);
-        let driver = Driver::new(shop, id, address.clone(), purpose, requests, outlets);
-        let task = match &self.shop.config.executor {
+        let shared = Arc::clone(&self.shared);
+        let driver = Driver::new(shared, id, address.clone(), purpose, requests, outlets);
+        let task = match &self.shared.config.executor {
             None => driver.map(move |()| id).boxed(),
             Some(executor) => {
                 let (driver, abort) = abortable(driver);
@@ -188,7 +188,7 @@ impl Transport {
             }
         }
         let is_counted = self.visits.contains_key(&request.star);
-        if !is_counted && self.visits.len() >= self.shop.config.max_visits {
+        if !is_counted && self.visits.len() >= self.shared.config.max_visits {
             return refuse(dial, Error::TooManyVisits);
         }
         let id = self.connect(&request.star, None);
@@ -204,7 +204,7 @@ impl Transport {
         let Some(star) = self.stars.get_mut(&id) else {
             return;
         };
-        let own = star.address.with_peer(self.shop.own).to_multiaddr();
+        let own = star.address.with_peer(self.shared.own).to_multiaddr();
         let Some(listener) = &mut star.listener else {
             return;
         };
@@ -240,7 +240,7 @@ impl Transport {
 
     /// Leaves every star.
     fn close(&mut self, request: CloseRequest) {
-        let timers = &self.shop.config.timers;
+        let timers = &self.shared.config.timers;
         let closing = self.closing.get_or_insert_with(|| {
             Closing::new(timers.sleep_until(timers.now() + request.deadline))
         });
@@ -286,7 +286,7 @@ impl libp2p_core::Transport for Transport {
         let Ok(star) = StarAddress::try_from(&addr) else {
             return Err(TransportError::MultiaddrNotSupported(addr));
         };
-        if star.peer().is_some_and(|peer| peer != self.shop.own) {
+        if star.peer().is_some_and(|peer| peer != self.shared.own) {
             return Err(TransportError::Other(Error::ForeignPeer.into()));
         }
         if self.closing.is_some() {
@@ -337,7 +337,7 @@ impl libp2p_core::Transport for Transport {
         let Some(peer) = star.peer() else {
             return Err(TransportError::Other(Error::PeerMissing.into()));
         };
-        if peer == self.shop.own {
+        if peer == self.shared.own {
             return Err(TransportError::Other(Error::DialSelf.into()));
         }
         let mut dials = self.dials.0.clone();
@@ -419,8 +419,8 @@ impl Drop for AbortOnDrop {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
-            .field("own", &self.shop.own)
-            .field("gauges", &self.shop.gauges)
+            .field("own", &self.shared.own)
+            .field("gauges", &self.shared.gauges)
             .finish_non_exhaustive()
     }
 }

@@ -100,7 +100,7 @@ impl KnownStars {
         state.stamp = stamp;
         match self.read() {
             Ok(text) => self.parse(&text, state),
-            Err(error) => self.tell(state, &error),
+            Err(error) => self.report(state, &error),
         }
     }
 
@@ -128,7 +128,7 @@ impl KnownStars {
                 state.written.entry(host).or_insert((star, line));
             } else {
                 is_damaged = true;
-                self.tell(state, &self.damaged(line));
+                self.report(state, &self.damaged(line));
             }
         }
         if is_damaged {
@@ -166,7 +166,7 @@ impl KnownStars {
         Ok(())
     }
 
-    fn tell(&self, state: &mut State, error: &KnownStarsError) {
+    fn report(&self, state: &mut State, error: &KnownStarsError) {
         let text = error.to_string();
         if !state.reported.contains(&text) && state.reported.len() < 16 {
             state.reported.push(text);
@@ -226,7 +226,7 @@ impl StarPins for KnownStars {
                 if state.unwritten.len() < MAX_UNWRITTEN {
                     state.unwritten.insert(host.clone(), star);
                 }
-                self.tell(&mut state, &error);
+                self.report(&mut state, &error);
             }
         }
     }

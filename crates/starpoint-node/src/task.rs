@@ -97,7 +97,7 @@ impl Task {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Shutdown(done)) => break Some(done),
-                    Some(command) => self.obey(command),
+                    Some(command) => self.execute(command),
                     None => break None,
                 },
                 event = self.swarm.select_next_some() => self.handle(event),
@@ -114,7 +114,7 @@ impl Task {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         // A receiver that is gone has lost interest.
         match command {
             Command::Addresses(reply) => drop(reply.send(self.addresses())),

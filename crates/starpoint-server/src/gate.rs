@@ -265,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         if n_read == 0 {
             return Poll::Ready(Ok(Step::Passed));
         }
-        self.session.heard();
+        self.session.note_activity();
         buf.advance(n_read);
         let bytes = &mut buf.filled_mut()[before..];
         let (n_passed, stop) = self.inbound.inspect(bytes, n_read, &mut self.pong);
@@ -302,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
                 return Poll::Pending;
             }
         }
-        self.session.heard();
+        self.session.note_activity();
         self.stash.extend_from_slice(part.filled());
         Poll::Ready(Ok(part.filled().len()))
     }

@@ -24,7 +24,7 @@ use tower_http::cors::CorsLayer;
 
 use self::query::{Query, QueryError, Transport};
 use crate::{
-    account::Account, config::Metrics, connections::Connections, pipes::PipeShop,
+    account::Account, config::Metrics, connections::Connections, pipes::PipeContext,
     registry::Registry, snapshots::Snapshots, socketio, source::Source, tally::Tally,
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct App {
     pub(crate) max_message_bytes: usize,
     pub(crate) identity: Arc<Keypair>,
     pub(crate) tasks: TaskTracker,
-    pub(crate) pipes: Arc<PipeShop>,
+    pub(crate) pipes: Arc<PipeContext>,
     pub(crate) connections: Arc<Connections>,
 }
 

@@ -145,7 +145,7 @@ impl Pipes {
 
 /// What all pipes of a star share.
 #[derive(Debug)]
-pub(crate) struct PipeShop {
+pub(crate) struct PipeContext {
     buffers: Arc<Buffers>,
     carried: Arc<AtomicU64>,
     bytes_per_second: Option<NonZeroU64>,
@@ -158,7 +158,7 @@ struct Rates {
     sweep_at: usize,
 }
 
-impl PipeShop {
+impl PipeContext {
     pub(crate) fn new(bytes_per_second: Option<NonZeroU64>) -> Self {
         Self {
             buffers: Arc::new(Buffers::new(SPARE_BUFFERS_BYTES)),

@@ -66,7 +66,7 @@ impl Registry {
 
     /// Tells the star something that is no session's. Each connection has at most
     /// one such word under way.
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn report(&self, event: Event) {
         // The star's task ends after every connection.
         let _ = self.events.send(event);
     }

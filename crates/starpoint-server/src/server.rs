@@ -23,7 +23,7 @@ use crate::{
     connections::{Bounds, Connections},
     http::{self, App},
     listen::Acceptor,
-    pipes::{PipeShop, Pipes},
+    pipes::{PipeContext, Pipes},
     proxy::Proxies,
     registry::Registry,
     snapshots::Snapshots,
@@ -232,7 +232,7 @@ impl Running {
             max_message_bytes: config.max_message_bytes,
             identity: Arc::new(config.identity.clone()),
             tasks: tasks.clone(),
-            pipes: Arc::new(PipeShop::new(config.pipe_rate)),
+            pipes: Arc::new(PipeContext::new(config.pipe_rate)),
             connections: connections.clone(),
         };
         let acceptor = Acceptor {

@@ -210,7 +210,7 @@ impl Session {
         match *stage {
             Stage::Silent => {
                 *stage = Stage::Known;
-                self.tell(Event::Connected {
+                self.report(Event::Connected {
                     session: self.clone(),
                     outlet: Outlet::Legacy(socket.clone()),
                 });
@@ -227,7 +227,7 @@ impl Session {
         if *stage == Stage::Silent {
             *stage = Stage::Known;
             let session = self.clone();
-            self.tell(Event::Connected { session, outlet });
+            self.report(Event::Connected { session, outlet });
         }
     }
 
@@ -242,7 +242,7 @@ impl Session {
 
     /// Hands the answer to a question to the star.
     pub(crate) fn answered(&self, link: LinkId, answer: legacy::CalleeAnswer) {
-        self.tell(Event::Answered { link, answer });
+        self.report(Event::Answered { link, answer });
     }
 
     fn hand_over(&self, call: Result<Call, CallError>, ack: Option<AckId>, weight: usize) {
@@ -252,7 +252,7 @@ impl Session {
         }
         let conn = self.conn;
         let charge = Charge::of(Arc::clone(&self.source), weight);
-        self.tell(Event::Call {
+        self.report(Event::Call {
             conn,
             call,
             ack,
@@ -281,11 +281,11 @@ impl Session {
         let was = std::mem::replace(&mut *stage, Stage::Gone);
         if was == Stage::Known {
             let conn = self.conn;
-            self.tell(Event::Disconnected { conn, ending });
+            self.report(Event::Disconnected { conn, ending });
         }
     }
 
-    fn tell(&self, event: Event) {
+    fn report(&self, event: Event) {
         // The star's task ends after every session; a late event is for nobody.
         let _ = self.events.send(event);
     }
@@ -471,7 +471,7 @@ impl Session {
     fn tell_progress(&self) {
         let stage = lock(&self.stage);
         if *stage == Stage::Known && !self.is_progress_told.swap(true, Ordering::AcqRel) {
-            self.tell(Event::Progress { conn: self.conn });
+            self.report(Event::Progress { conn: self.conn });
         }
     }
 
@@ -484,13 +484,13 @@ impl Session {
     }
 
     /// Notes that bytes have come from the client.
-    pub(crate) fn heard(&self) {
-        self.liveness.heard();
+    pub(crate) fn note_activity(&self) {
+        self.liveness.note_activity();
     }
 
     /// Notes that a heartbeat has come from the client.
-    pub(crate) fn heard_heartbeat(&self) {
-        self.liveness.heard_heartbeat();
+    pub(crate) fn note_heartbeat(&self) {
+        self.liveness.note_heartbeat();
     }
 
     /// Notes that a message has begun that has not been read whole.

@@ -120,7 +120,7 @@ impl Star {
             if self.next_deadline.is_some_and(|at| at <= now) {
                 self.broker.handle_timeout(now);
             }
-            self.obey();
+            self.execute_commands();
         }
     }
 
@@ -129,7 +129,7 @@ impl Star {
     fn turn(&mut self, first: Event) {
         self.event(first);
         for _ in 1..EVENTS_PER_TURN {
-            self.obey();
+            self.execute_commands();
             while let Some(Some((link, answer))) = self.answers.next().now_or_never() {
                 self.answered(link, answer);
             }
@@ -224,11 +224,11 @@ impl Star {
             verified.verdict,
             Instant::now(),
         );
-        self.obey();
+        self.execute_commands();
         // A join among them makes the rest wait again.
         for event in held.into_iter().flatten() {
             self.event(event);
-            self.obey();
+            self.execute_commands();
         }
     }
 
@@ -290,14 +290,14 @@ impl Star {
             }
             Request::Cut(reply) => {
                 let streams = self.broker.cut(now);
-                self.obey();
+                self.execute_commands();
                 let _ = reply.send(streams);
             }
         }
     }
 
     /// Carries out everything that the broker wants.
-    fn obey(&mut self) {
+    fn execute_commands(&mut self) {
         loop {
             match self.broker.poll() {
                 Output::Do(command) => self.command(command),

@@ -1,7 +1,7 @@
 //! What the client needs from its surroundings: a WebSocket, a way to open one,
 //! and a clock.
 //!
-//! A native program takes all three from the feature `native`. A browser has
+//! A native program takes all three from the feature `tokio`. A browser has
 //! its own WebSocket and timers; they fit behind the same three traits.
 
 use std::{

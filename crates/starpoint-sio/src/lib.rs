@@ -10,7 +10,7 @@
 //! * [`Connection`] carries its input and output over a [`Socket`], and keeps the
 //!   deadlines. It is polled by the task that owns it, and spawns nothing:
 //!   dropping it ends everything it did.
-//! * `native` has a [`Connector`] and [`Timers`] for programs, behind the
+//! * `tokio` has a [`Connector`] and [`Timers`] for programs, behind the
 //!   feature of that name. A browser brings its own.
 //!
 //! Only WebSocket, only the default namespace: that is what a star needs. A
@@ -56,8 +56,8 @@ mod connection;
 #[path = "../../../fuzz/bodies/sio.rs"]
 pub mod fuzzing;
 
-#[cfg(feature = "native")]
-pub mod native;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 pub use config::{Config, EngineVersion};
 pub use connection::Connection;
@@ -65,9 +65,9 @@ pub use error::{
     Cause, Closed, ConnectError, OpenError, PipeError, SocketError, UrlError, Violation,
 };
 pub use io::{Connector, Frame, Pipe, Socket, SocketLimits, Timers};
-#[cfg(feature = "native")]
-pub use native::{NativeConnector, TokioTimers};
 pub use packet::MAX_ATTACHMENTS;
 pub use session::{AckId, Event, MAX_PENDING_CALLS, MAX_QUEUED_ANSWERS};
+#[cfg(feature = "tokio")]
+pub use tokio::{TokioConnector, TokioTimers};
 /// The clock's type: `std`'s, or in a browser one that works there.
 pub use web_time::Instant;

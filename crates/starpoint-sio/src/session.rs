@@ -163,7 +163,7 @@ impl Session {
             return;
         }
         if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.heard(now);
+            heartbeat.note_activity(now);
         }
         let result = if frame.len() > self.max_message_bytes {
             Err(Violation::MessageTooLong)
@@ -484,7 +484,7 @@ impl Session {
 }
 
 impl Heartbeat {
-    fn heard(&mut self, now: Instant) {
+    fn note_activity(&mut self, now: Instant) {
         self.silent_at = now + self.interval + self.timeout;
         // What came while nothing was to be read has ended the time before it.
         self.held_since = self.held_since.map(|_| now);

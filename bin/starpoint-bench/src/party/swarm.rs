@@ -236,7 +236,7 @@ impl<B: NetworkBehaviour> Task<B> {
             tokio::select! {
                 event = self.swarm.select_next_some() => self.handle(event),
                 request = self.requests.recv() => match request {
-                    Some(request) => self.obey(request),
+                    Some(request) => self.execute(request),
                     None => return,
                 },
             }
@@ -244,7 +244,7 @@ impl<B: NetworkBehaviour> Task<B> {
     }
 
     // A receiver that is gone has lost interest, here and below.
-    fn obey(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         match command {
             Command::Dial {
                 peer,

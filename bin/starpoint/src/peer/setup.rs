@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use libp2p_websocket_star::{
     Challenge, Config as StarConfig,
     sio::{
-        NativeConnector, TokioTimers,
+        TokioConnector, TokioTimers,
         native::{TrustedRoots, read_certificates},
     },
 };
@@ -76,7 +76,7 @@ pub(super) fn star_config(trust: &TrustArgs) -> Result<StarConfig, Failure> {
             .map_err(ca_failure)?;
         roots.extra.extend(read);
     }
-    let connector = NativeConnector::with_roots(&roots).map_err(ca_failure)?;
+    let connector = TokioConnector::with_roots(&roots).map_err(ca_failure)?;
     let mut config = StarConfig::with_io(Arc::new(connector), Arc::new(TokioTimers));
     if let Some(stars) = known_stars(trust) {
         stars.check().map_err(|error| {

@@ -69,7 +69,7 @@ impl Presence {
 
     /// The star says that a peer is here. Ignored when the home knows as many as
     /// it may.
-    pub(crate) fn heard(&mut self, peer: PeerId, address: &str, now: Instant) {
+    pub(crate) fn announced(&mut self, peer: PeerId, address: &str, now: Instant) {
         if self.peers.len() >= self.max_peers && !self.peers.contains_key(&peer) {
             return;
         }
@@ -225,13 +225,13 @@ mod tests {
         let start = Instant::now();
         let mut presence = Presence::new(10, INTERVAL);
         let (stays, goes) = (PeerId::random(), PeerId::random());
-        presence.heard(stays, "/a", start);
-        presence.heard(goes, "/b", start);
+        presence.announced(stays, "/a", start);
+        presence.announced(goes, "/b", start);
         assert_eq!(
             changes(&mut presence),
             [Change::Joined(stays), Change::Joined(goes)]
         );
-        presence.heard(stays, "/a", start + 3 * INTERVAL);
+        presence.announced(stays, "/a", start + 3 * INTERVAL);
         presence.expire(start + 3 * INTERVAL);
         assert_eq!(changes(&mut presence), []);
         assert_eq!(presence.next_expiry(), Some(start + 7 * INTERVAL / 2));
@@ -246,7 +246,7 @@ mod tests {
         let start = Instant::now();
         let mut presence = Presence::new(5_000, INTERVAL);
         for _ in 0..1_000 {
-            presence.heard(PeerId::random(), "/a", start);
+            presence.announced(PeerId::random(), "/a", start);
         }
         // 1 000 peers, 20 each interval: 50 intervals, twice, and a margin.
         let expected = start + 100 * INTERVAL + INTERVAL * 3 / 2;
@@ -258,14 +258,14 @@ mod tests {
         let start = Instant::now();
         let mut presence = Presence::new(2, INTERVAL);
         for _ in 0..10_000 {
-            presence.heard(PeerId::random(), "/a", start);
+            presence.announced(PeerId::random(), "/a", start);
         }
         assert_eq!(presence.len(), 2);
         assert_eq!(changes(&mut presence).len(), 2);
         presence.expire(start + 10 * INTERVAL);
         assert_eq!(changes(&mut presence).len(), 2, "both have left");
         let late = PeerId::random();
-        presence.heard(late, "/a", start);
+        presence.announced(late, "/a", start);
         assert_eq!(changes(&mut presence), [Change::Joined(late)]);
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let mut presence = Presence::new(2, INTERVAL);
         let peer = PeerId::random();
         for _ in 0..1_000 {
-            presence.heard(peer, "/a", now);
+            presence.announced(peer, "/a", now);
             now += 10 * INTERVAL;
             presence.expire(now);
         }
@@ -294,7 +294,7 @@ mod tests {
         for _ in 0..1_000 {
             let peer = PeerId::random();
             presence.joined(peer, now);
-            presence.heard(peer, "/a", now);
+            presence.announced(peer, "/a", now);
             presence.gone(peer);
             assert!(presence.n_known() <= 2, "{}", presence.n_known());
         }

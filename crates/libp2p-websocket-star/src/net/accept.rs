@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use super::{
     held::HeldPipe,
     pipes::Offer,
-    relayed::{Shared, User},
+    relayed::{StreamState, User},
     stream::Stream,
 };
 use crate::{
@@ -28,14 +28,14 @@ pub struct Accept(State);
 
 enum State {
     /// By the legacy profile.
-    Relayed(Arc<Shared>, Counted),
+    Relayed(Arc<StreamState>, Counted),
     Offered(Arc<Offer>, Counted),
     Opening(BoxFuture<'static, Result<HeldPipe, Error>>, Counted),
     Done,
 }
 
 impl Accept {
-    pub(crate) fn relayed(shared: Arc<Shared>, counted: Counted) -> Self {
+    pub(crate) fn relayed(shared: Arc<StreamState>, counted: Counted) -> Self {
         Self(State::Relayed(shared, counted))
     }
 

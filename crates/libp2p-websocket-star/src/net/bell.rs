@@ -8,18 +8,18 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-use super::relayed::Shared;
+use super::relayed::StreamState;
 
 /// The streams of one connection that need attention, each at most once.
 #[derive(Default)]
 pub(crate) struct Bell {
-    waiting: Mutex<VecDeque<Arc<Shared>>>,
+    waiting: Mutex<VecDeque<Arc<StreamState>>>,
     driver: AtomicWaker,
 }
 
 impl Bell {
     /// Puts a stream in line; the caller has made sure that it is not there yet.
-    pub(crate) fn ring(&self, stream: Arc<Shared>) {
+    pub(crate) fn ring(&self, stream: Arc<StreamState>) {
         lock(&self.waiting).push_back(stream);
         self.driver.wake();
     }
@@ -33,7 +33,7 @@ impl Bell {
         !lock(&self.waiting).is_empty()
     }
 
-    pub(crate) fn next(&self) -> Option<Arc<Shared>> {
+    pub(crate) fn next(&self) -> Option<Arc<StreamState>> {
         lock(&self.waiting).pop_front()
     }
 }

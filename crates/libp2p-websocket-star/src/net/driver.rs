@@ -25,11 +25,11 @@ use super::{
 };
 use crate::{
     config::Profile,
-    context::Context as Shop,
     error::{Error, Stage},
     gauges::{Counted, Gauge},
     homes::Occupied,
     machine::{home::Home, star::Purpose, wake::WakeWatch},
+    shared::Shared,
 };
 
 /// Turns of the loop in one poll, after which others have theirs.
@@ -77,7 +77,7 @@ enum Link {
 ///
 /// It leaves its star when the sender of its dials is dropped.
 pub(crate) struct Driver {
-    shop: Arc<Shop>,
+    shared: Arc<Shared>,
     id: DriverId,
     star: StarAddress,
     role: Role,
@@ -107,28 +107,28 @@ struct Waiting {
 
 impl Driver {
     pub(crate) fn new(
-        shop: Arc<Shop>,
+        shared: Arc<Shared>,
         id: DriverId,
         star: StarAddress,
         purpose: Purpose,
         dials: mpsc::Receiver<Dial>,
         outlets: Outlets,
     ) -> Self {
-        let alarm = Alarm::new(Arc::clone(&shop.config.timers));
+        let alarm = Alarm::new(Arc::clone(&shared.config.timers));
         let now = alarm.now();
         let role = match purpose {
-            Purpose::Home => Role::Home(Home::new(&shop.config, now)),
+            Purpose::Home => Role::Home(Home::new(&shared.config, now)),
             Purpose::Visit => Role::Visitor,
         };
         let home = match purpose {
-            Purpose::Home => Some(shop.homes.occupy(star.dialed_host())),
+            Purpose::Home => Some(shared.homes.occupy(star.dialed_host())),
             Purpose::Visit => None,
         };
-        let wall = (shop.config.wall_clock)();
+        let wall = (shared.config.wall_clock)();
         let mut driver = Self {
-            watch: WakeWatch::new(shop.config.wake_check, now, wall),
-            _counted: shop.gauges.count(Gauge::Star),
-            shop,
+            watch: WakeWatch::new(shared.config.wake_check, now, wall),
+            _counted: shared.gauges.count(Gauge::Star),
+            shared,
             id,
             star,
             role,
@@ -155,7 +155,7 @@ impl Driver {
     fn open(&mut self) {
         self.nonce = ClientNonce::from_random(rand::random());
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let query = match self.shop.config.profile {
+        let query = match self.shared.config.profile {
             Profile::Auto => vec![
                 pair(native::OFFER.0, native::OFFER.1),
                 pair(native::NONCE_KEY, &self.nonce.to_text()),
@@ -163,14 +163,14 @@ impl Driver {
             Profile::Legacy => Vec::new(),
         };
         let config = SioConfig {
-            engine: self.shop.config.engine,
-            handshake_deadline: self.shop.config.open_deadline,
+            engine: self.shared.config.engine,
+            handshake_deadline: self.shared.config.open_deadline,
             query,
             ..SioConfig::default()
         };
         let url = self.star.server_url();
-        let connector = Arc::clone(&self.shop.config.connector);
-        let timers = Arc::clone(&self.shop.config.timers);
+        let connector = Arc::clone(&self.shared.config.connector);
+        let timers = Arc::clone(&self.shared.config.timers);
         let opening =
             async move { Connection::open(&url, config, connector.as_ref(), timers).await };
         self.link = Link::Opening(opening.boxed());
@@ -199,9 +199,9 @@ impl Driver {
 
     fn dial(&mut self, dial: Dial) {
         let now = self.alarm.now();
-        let deadline = now + self.shop.config.dial_deadline;
+        let deadline = now + self.shared.config.dial_deadline;
         let n_pending = self.waiting.len() + self.session().map_or(0, |s| s.n_dials());
-        if n_pending >= self.shop.config.max_pending_dials {
+        if n_pending >= self.shared.config.max_pending_dials {
             return refuse(dial, Error::TooManyDials);
         }
         if let Link::Live(session) = &mut self.link {
@@ -209,7 +209,7 @@ impl Driver {
         }
         if let Role::Home(home) = &mut self.role {
             home.hasten();
-            let soon = now + self.shop.config.backoff_base;
+            let soon = now + self.shared.config.backoff_base;
             if home.next_attempt().is_some_and(|at| at > soon) {
                 let error = self.last_error.clone().unwrap_or(Error::Closed);
                 return refuse(dial, error);
@@ -252,7 +252,7 @@ impl Driver {
     /// Does what is due by the clock.
     fn check_time(&mut self) {
         let now = self.alarm.now();
-        if self.watch.look(now, (self.shop.config.wall_clock)()) {
+        if self.watch.look(now, (self.shared.config.wall_clock)()) {
             if let Role::Home(home) = &mut self.role {
                 home.woke(now);
             }
@@ -293,7 +293,7 @@ impl Driver {
             return;
         }
         let since = *self.idle_since.get_or_insert(now);
-        if matches!(self.role, Role::Visitor) && now < since + self.shop.config.visitor_idle {
+        if matches!(self.role, Role::Visitor) && now < since + self.shared.config.visitor_idle {
             return;
         }
         if matches!(self.role, Role::Visitor) && self.take_last_dials() {
@@ -358,7 +358,7 @@ impl Driver {
 
     fn join(&mut self, connection: Connection) {
         let session = Session::new(
-            Arc::clone(&self.shop),
+            Arc::clone(&self.shared),
             connection,
             self.star.clone(),
             self.purpose(),
@@ -405,7 +405,7 @@ impl Driver {
         self.link = Link::Live(session);
         if let Role::Home(home) = &mut self.role {
             home.joined(self.alarm.now());
-            let address = self.star.with_peer(self.shop.own).to_multiaddr();
+            let address = self.star.with_peer(self.shared.own).to_multiaddr();
             self.unsent_reports.push_back(Report::Live);
             self.unsent_notices
                 .push_back(Notice::Live(self.star.clone(), address));
@@ -481,7 +481,7 @@ impl Driver {
         let idle = match self.role {
             Role::Visitor => self
                 .idle_since
-                .map(|since| since + self.shop.config.visitor_idle),
+                .map(|since| since + self.shared.config.visitor_idle),
             Role::Home(_) | Role::Leaving => None,
         };
         let times = [session, attempt, look, waiting, idle];

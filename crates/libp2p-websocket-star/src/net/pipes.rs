@@ -21,8 +21,8 @@ use starpoint_wire::{
 
 use super::{bell::lock, held::HeldPipe};
 use crate::{
-    context::Context as Shop,
     error::{Error, Stage},
+    shared::Shared,
 };
 
 /// Times to the next try when a star does not know a token yet: the dial went
@@ -52,16 +52,16 @@ impl Opening {
     /// Begins to open the pipe of a dial, in the background.
     pub(crate) fn begin(
         &mut self,
-        shop: &Arc<Shop>,
+        shared: &Arc<Shared>,
         star: &StarAddress,
         dial: DialId,
         token: PipeToken,
     ) {
         let url = url(star, &token);
-        let shop = Arc::clone(shop);
+        let shared = Arc::clone(shared);
         let name = dial.clone();
         let open = async move {
-            let connector = &shop.config.connector;
+            let connector = &shared.config.connector;
             let mut result = connector.connect_pipe(&url).await;
             for wait in RETRIES {
                 let is_early = matches!(
@@ -71,7 +71,7 @@ impl Opening {
                 if !is_early {
                     break;
                 }
-                let timers = &shop.config.timers;
+                let timers = &shared.config.timers;
                 if !wait.is_zero() {
                     timers.sleep_until(timers.now() + wait).await;
                 }
@@ -138,13 +138,13 @@ pub(crate) struct Offer {
     decision: Mutex<Decision>,
     /// To the session; one word for each offer.
     notes: mpsc::UnboundedSender<Note>,
-    shop: Arc<Shop>,
+    shared: Arc<Shared>,
     star: StarAddress,
 }
 
 impl Offer {
     pub(crate) fn new(
-        shop: Arc<Shop>,
+        shared: Arc<Shared>,
         star: StarAddress,
         token: PipeToken,
         notes: mpsc::UnboundedSender<Note>,
@@ -154,7 +154,7 @@ impl Offer {
             token,
             decision,
             notes,
-            shop,
+            shared,
             star,
         })
     }
@@ -190,13 +190,13 @@ impl Offer {
             return None;
         }
         let url = url(&self.star, &self.token);
-        let shop = Arc::clone(&self.shop);
+        let shared = Arc::clone(&self.shared);
         let open = async move {
-            let timers = &shop.config.timers;
-            let late = timers.sleep_until(timers.now() + shop.config.dial_deadline);
-            let connect = shop.config.connector.connect_pipe(&url);
+            let timers = &shared.config.timers;
+            let late = timers.sleep_until(timers.now() + shared.config.dial_deadline);
+            let connect = shared.config.connector.connect_pipe(&url);
             match select(connect, late).await {
-                Either::Left((Ok(pipe), _)) => Ok(shop.pipes.hold(pipe)),
+                Either::Left((Ok(pipe), _)) => Ok(shared.pipes.hold(pipe)),
                 // Who dialed has given up, or the star has.
                 Either::Left((Err(PipeError::Refused { .. }), _)) => Err(Error::InboundGone),
                 Either::Left((Err(error), _)) => Err(pipe_error(error)),

@@ -19,7 +19,7 @@ use super::bell::{Bell, lock};
 pub(crate) const MAX_CHUNK_BYTES: usize = 64 * 1024;
 
 /// What the driver and the user of one stream share.
-pub(crate) struct Shared {
+pub(crate) struct StreamState {
     dial: DialId,
     max_bytes: usize,
     bell: Arc<Bell>,
@@ -110,7 +110,7 @@ pub(crate) enum Chunk {
     Nothing,
 }
 
-impl Shared {
+impl StreamState {
     pub(crate) fn new(dial: DialId, max_bytes: usize, bell: Arc<Bell>, user: User) -> Arc<Self> {
         let state = State {
             inbound: VecDeque::new(),
@@ -273,11 +273,11 @@ fn wake(mut state: MutexGuard<'_, State>, take: impl FnOnce(&mut State) -> Optio
 /// A stream of the legacy profile: it shares the connection to its star with all
 /// others.
 pub(crate) struct Relayed {
-    shared: Arc<Shared>,
+    shared: Arc<StreamState>,
 }
 
 impl Relayed {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<StreamState>) -> Self {
         Self { shared }
     }
 }

@@ -23,12 +23,11 @@ use super::{
     accept::Accept,
     bell::Bell,
     pipes::{Note, Offer, Opening, pipe_error},
-    relayed::{Break, Shared, User},
+    relayed::{Break, StreamState, User},
     stream::Stream,
 };
 use crate::{
     config::Profile,
-    context::{Context as Shop, MAX_ADDRESSES},
     error::{Error, StarChange},
     gauges::{Counted, Gauge},
     machine::{
@@ -36,6 +35,7 @@ use crate::{
         presence::Presence,
         star::{CallTag, Event, Greeted, Purpose, RESET, Star},
     },
+    shared::{MAX_ADDRESSES, Shared},
 };
 
 /// Turns of the loop in one poll, after which others have theirs.
@@ -63,7 +63,7 @@ pub(crate) enum Happening {
 }
 
 struct Slot {
-    shared: Arc<Shared>,
+    shared: Arc<StreamState>,
     is_in_turn: bool,
     /// An inbound dial that the star has not been answered.
     is_offered: bool,
@@ -76,7 +76,7 @@ struct PendingDial {
 
 /// A reader that is too slow: nothing is read from the star meanwhile.
 struct Blocked {
-    reader: Arc<Shared>,
+    reader: Arc<StreamState>,
     deadline: Instant,
     n_read_bytes: u64,
 }
@@ -96,7 +96,7 @@ enum Settling {
 
 /// A connection with its machine. Dropping it breaks its streams and dials.
 pub(crate) struct Session {
-    shop: Arc<Shop>,
+    shared: Arc<Shared>,
     connection: Connection,
     star: Star,
     purpose: Purpose,
@@ -123,23 +123,23 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(
-        shop: Arc<Shop>,
+        shared: Arc<Shared>,
         connection: Connection,
         star: StarAddress,
         purpose: Purpose,
         nonce: ClientNonce,
         now: Instant,
     ) -> Self {
-        let keypair = shop.keypair.clone();
+        let keypair = shared.keypair.clone();
         let is_native =
-            shop.config.profile == Profile::Auto && connection.star() == Some(native::VERSION);
+            shared.config.profile == Profile::Auto && connection.star() == Some(native::VERSION);
         let machine = if is_native {
-            let record = own_record(&shop, &star, purpose);
+            let record = own_record(&shared, &star, purpose);
             let at = star.clone();
-            Star::native(&shop.config, keypair, at, purpose, record, nonce, now)
+            Star::native(&shared.config, keypair, at, purpose, record, nonce, now)
         } else {
-            let mut machine = Star::new(&shop.config, keypair, star.clone(), purpose, now);
-            if let Some(error) = downgrade(&shop, &star) {
+            let mut machine = Star::new(&shared.config, keypair, star.clone(), purpose, now);
+            if let Some(error) = downgrade(&shared, &star) {
                 machine.distrust(error);
             }
             machine
@@ -163,8 +163,8 @@ impl Session {
             offers: BTreeMap::new(),
             notes: mpsc::unbounded(),
             closed: Error::Closed,
-            _counted: shop.gauges.count(Gauge::Connection),
-            shop,
+            _counted: shared.gauges.count(Gauge::Connection),
+            shared,
         }
     }
 
@@ -210,7 +210,7 @@ impl Session {
         let dial = self.fresh_dial_id();
         let pending = PendingDial {
             reply,
-            _counted: self.shop.gauges.count(Gauge::Dial),
+            _counted: self.shared.gauges.count(Gauge::Dial),
         };
         self.dials.insert(dial.clone(), pending);
         if self.star.is_native() {
@@ -254,7 +254,7 @@ impl Session {
         let n_read_bytes = blocked.reader.n_read_bytes();
         if n_read_bytes >= blocked.n_read_bytes + STALL_MIN_BYTES {
             blocked.n_read_bytes = n_read_bytes;
-            blocked.deadline = now + self.shop.config.stall_deadline;
+            blocked.deadline = now + self.shared.config.stall_deadline;
             return;
         }
         let reader = Arc::clone(&blocked.reader);
@@ -374,7 +374,7 @@ impl Session {
                     }
                 }
                 Event::OpenPipe(dial, token) => {
-                    self.opening.begin(&self.shop, &self.address, dial, token);
+                    self.opening.begin(&self.shared, &self.address, dial, token);
                 }
                 Event::AbandonPipe(dial) => self.opening.abandon(&dial),
                 Event::PipeOffered(token, peer) => self.offer_pipe(token, peer),
@@ -390,8 +390,8 @@ impl Session {
     }
 
     fn greeted(&mut self, greeted: Greeted) {
-        let (host, config) = (self.address.dialed_host(), &self.shop.config);
-        match self.shop.homes.meet(config, &host, greeted, self.purpose) {
+        let (host, config) = (self.address.dialed_host(), &self.shared.config);
+        match self.shared.homes.meet(config, &host, greeted, self.purpose) {
             Ok(()) => self.star.trust(),
             Err(error) => self.star.distrust(error),
         }
@@ -403,7 +403,7 @@ impl Session {
         };
         let result = result.map(|()| {
             let shared = self.open_slot(dial.clone(), User::Holds);
-            Stream::relayed(shared, self.shop.gauges.count(Gauge::Stream))
+            Stream::relayed(shared, self.shared.gauges.count(Gauge::Stream))
         });
         // Who has given up drops the stream, and that resets it.
         let _ = pending.reply.send(result);
@@ -411,16 +411,16 @@ impl Session {
 
     fn offer(&mut self, dial: DialId, peer: PeerId) {
         let shared = self.open_slot(dial, User::Undecided);
-        let accept = Accept::relayed(shared, self.shop.gauges.count(Gauge::Offer));
+        let accept = Accept::relayed(shared, self.shared.gauges.count(Gauge::Offer));
         self.happenings.push_back(Happening::Incoming(peer, accept));
     }
 
     fn offer_pipe(&mut self, token: PipeToken, peer: PeerId) {
-        let shop = Arc::clone(&self.shop);
+        let shared = Arc::clone(&self.shared);
         let notes = self.notes.0.clone();
-        let offer = Offer::new(shop, self.address.clone(), token, notes);
+        let offer = Offer::new(shared, self.address.clone(), token, notes);
         self.offers.insert(token, Arc::clone(&offer));
-        let accept = Accept::pipe(offer, self.shop.gauges.count(Gauge::Offer));
+        let accept = Accept::pipe(offer, self.shared.gauges.count(Gauge::Offer));
         self.happenings.push_back(Happening::Incoming(peer, accept));
     }
 
@@ -450,8 +450,8 @@ impl Session {
     fn pipe_opened(&mut self, dial: &DialId, result: Result<Box<dyn Pipe>, PipeError>) {
         let result = match result {
             Ok(pipe) => {
-                let counted = self.shop.gauges.count(Gauge::Stream);
-                Ok(Stream::pipe(self.shop.pipes.hold(pipe), counted))
+                let counted = self.shared.gauges.count(Gauge::Stream);
+                Ok(Stream::pipe(self.shared.pipes.hold(pipe), counted))
             }
             // The star says why on the connection that it was asked on, or will.
             Err(PipeError::Refused { code, .. }) if !code.is_empty() => return,
@@ -484,10 +484,10 @@ impl Session {
             .push_back(Happening::Addresses(peer, addresses));
     }
 
-    fn open_slot(&mut self, dial: DialId, user: User) -> Arc<Shared> {
+    fn open_slot(&mut self, dial: DialId, user: User) -> Arc<StreamState> {
         self.settling = Settling::Needed;
-        let max_bytes = self.shop.config.stream_buffer_bytes.get();
-        let shared = Shared::new(dial.clone(), max_bytes, Arc::clone(&self.bell), user);
+        let max_bytes = self.shared.config.stream_buffer_bytes.get();
+        let shared = StreamState::new(dial.clone(), max_bytes, Arc::clone(&self.bell), user);
         let slot = Slot {
             shared: Arc::clone(&shared),
             is_in_turn: false,
@@ -505,7 +505,7 @@ impl Session {
             self.blocked = Some(Blocked {
                 n_read_bytes: slot.shared.n_read_bytes(),
                 reader: Arc::clone(&slot.shared),
-                deadline: self.shop.config.timers.now() + self.shop.config.stall_deadline,
+                deadline: self.shared.config.timers.now() + self.shared.config.stall_deadline,
             });
         }
     }
@@ -520,7 +520,7 @@ impl Session {
             };
         }
         let packet = std::task::ready!(self.connection.poll_event(cx))?;
-        let now = self.shop.config.timers.now();
+        let now = self.shared.config.timers.now();
         match packet {
             Packet::Event {
                 name,
@@ -552,11 +552,11 @@ impl Session {
 
 /// Returns the error of a star that has proved its id before, and now offers no
 /// profile in which it could.
-fn downgrade(shop: &Shop, star: &StarAddress) -> Option<Error> {
+fn downgrade(shared: &Shared, star: &StarAddress) -> Option<Error> {
     let host = star.dialed_host();
-    match shop.config.profile {
+    match shared.config.profile {
         Profile::Auto => {
-            let pin = shop.config.pins.pinned(&host)?;
+            let pin = shared.config.pins.pinned(&host)?;
             Some(StarChange::error(&host, &pin, None))
         }
         Profile::Legacy => None,
@@ -565,14 +565,14 @@ fn downgrade(shop: &Shop, star: &StarAddress) -> Option<Error> {
 
 /// Says where this peer can be found, signed. A visitor says so, too: whom it dials
 /// may want to come back.
-fn own_record(shop: &Shop, star: &StarAddress, purpose: Purpose) -> Option<PeerRecord> {
-    let mut addresses = shop.external.all();
-    let at_star = star.with_peer(shop.own).to_multiaddr();
+fn own_record(shared: &Shared, star: &StarAddress, purpose: Purpose) -> Option<PeerRecord> {
+    let mut addresses = shared.external.all();
+    let at_star = star.with_peer(shared.own).to_multiaddr();
     if purpose == Purpose::Home && !addresses.contains(&at_star) {
         addresses.push(at_star);
     }
     addresses.truncate(MAX_ADDRESSES);
-    let signed = Signed::new(&shop.keypair, addresses).ok()?;
+    let signed = Signed::new(&shared.keypair, addresses).ok()?;
     PeerRecord::new(&signed.into_signed_envelope().into_protobuf_encoding())
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     held::HeldPipe,
-    relayed::{Relayed, Shared},
+    relayed::{Relayed, StreamState},
 };
 use crate::gauges::Counted;
 use futures_util::io::{AsyncRead, AsyncWrite};
@@ -45,7 +45,7 @@ enum Way {
 }
 
 impl Stream {
-    pub(crate) fn relayed(shared: Arc<Shared>, counted: Counted) -> Self {
+    pub(crate) fn relayed(shared: Arc<StreamState>, counted: Counted) -> Self {
         Self {
             way: Way::Relayed(Relayed::new(shared)),
             _counted: counted,

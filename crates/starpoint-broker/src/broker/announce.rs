@@ -70,7 +70,7 @@ impl<R: CryptoRng> Broker<R> {
         if heard >= seq || !connection.outbox.is_writable() {
             return None;
         }
-        let n_bytes = self.tell(conn, seq)?;
+        let n_bytes = self.announce_to(conn, seq)?;
         // Others that it has not heard of come at its interval, and this one again.
         let is_next = self.directory.news(heard).all(|(other, _)| other == seq);
         if is_next && let Some(connection) = self.conns.get_mut(&conn) {
@@ -135,7 +135,7 @@ impl<R: CryptoRng> Broker<R> {
             if n_bytes >= most_bytes {
                 return n_told;
             }
-            if let Some(weight) = self.tell(conn, *seq) {
+            if let Some(weight) = self.announce_to(conn, *seq) {
                 n_bytes += weight;
                 self.counters.announcements += 1;
             }
@@ -155,7 +155,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Tells a connection of an address; returns the bytes of that.
-    fn tell(&mut self, conn: ConnId, seq: Seq) -> Option<usize> {
+    fn announce_to(&mut self, conn: ConnId, seq: Seq) -> Option<usize> {
         let connection = self.conns.get(&conn)?;
         let registration = self.directory.get(seq)?;
         if registration.conn == conn || !registration.address.is_announceable() {

@@ -236,7 +236,7 @@ impl Inbound {
             }
             Opcode::Text => {
                 if is_heartbeat(frame) {
-                    self.session.heard_heartbeat();
+                    self.session.note_heartbeat();
                 }
                 self.kind = Opcode::Text;
                 self.n_announced = match Kind::of_text(&frame.head) {

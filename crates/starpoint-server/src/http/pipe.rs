@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{App, websocket};
 use crate::{
     pipe,
-    pipes::{Lead, PipeShop, Turn},
+    pipes::{Lead, PipeContext, Turn},
     session::Event,
 };
 
@@ -43,7 +43,7 @@ pub(super) async fn open(State(app): State<App>, mut request: Request) -> Respon
     let task = Side {
         on_upgrade,
         turn,
-        shop: app.pipes.clone(),
+        context: app.pipes.clone(),
     };
     app.tasks.spawn(task.run());
     websocket::switch(accept)
@@ -52,7 +52,7 @@ pub(super) async fn open(State(app): State<App>, mut request: Request) -> Respon
 /// Waits for the other side.
 async fn wait(app: &App, token: Option<PipeToken>) -> Result<OpenTurn, Refusal> {
     let (reply, arrival) = oneshot::channel();
-    app.registry.tell(Event::PipeArrived { token, reply });
+    app.registry.report(Event::PipeArrived { token, reply });
     let waiting = arrival.await.map_err(|_| Refusal::ShuttingDown)??;
     let mut guard = Guard {
         events: app.registry.events(),
@@ -113,7 +113,7 @@ enum OpenTurn {
 struct Side {
     on_upgrade: OnUpgrade,
     turn: OpenTurn,
-    shop: Arc<PipeShop>,
+    context: Arc<PipeContext>,
 }
 
 impl Side {
@@ -133,7 +133,7 @@ impl Side {
                     return;
                 };
                 let (own, other) = (TokioIo::new(own), TokioIo::new(other));
-                let settings = self.shop.settings(lead.dialer, lead.callee);
+                let settings = self.context.settings(lead.dialer, lead.callee);
                 let report = pipe::relay(own, other, &settings, lead.cut).await;
                 tracing::debug!(?report, "Pipe ended");
             }

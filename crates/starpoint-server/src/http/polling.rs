@@ -144,7 +144,7 @@ async fn post(app: App, session: &Arc<Session>, query: &Query, request: Request)
     drop(promise);
     match body.and_then(|body| Some((check(encoding, &body, turn.n_missing)?, body))) {
         Some((outline, body)) => {
-            session.heard();
+            session.note_activity();
             let response = hand_on(app, session, query, encoding, body).await;
             settle(session, &mut turn, outline, charge);
             response

@@ -121,11 +121,11 @@ impl Liveness {
         liveness
     }
 
-    pub(crate) fn heard(&self) {
+    pub(crate) fn note_activity(&self) {
         self.heard.set(self.born.elapsed());
     }
 
-    pub(crate) fn heard_heartbeat(&self) {
+    pub(crate) fn note_heartbeat(&self) {
         self.heartbeat.set(self.born.elapsed());
     }
 

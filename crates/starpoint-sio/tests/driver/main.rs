@@ -1,7 +1,7 @@
 //! The connection over real sockets: against real stars, and against servers
 //! that misbehave.
 
-#![cfg(feature = "native")]
+#![cfg(feature = "tokio")]
 
 mod hostile;
 mod peer;

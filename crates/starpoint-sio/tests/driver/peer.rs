@@ -5,8 +5,8 @@ use std::{future::poll_fn, sync::Arc};
 use bytes::Bytes;
 use serde_json::Value;
 use starpoint_sio::{
-    AckId, Closed, Config, Connection, Event, NativeConnector, OpenError, TokioTimers,
-    native::{PublicRoots, TrustedRoots},
+    AckId, Closed, Config, Connection, Event, OpenError, TokioConnector, TokioTimers,
+    tokio::{PublicRoots, TrustedRoots},
 };
 use starpoint_test_support::within;
 
@@ -29,7 +29,7 @@ pub(crate) async fn open_with(
     config: Config,
     roots: &TrustedRoots,
 ) -> Result<Peer, OpenError> {
-    let connector = NativeConnector::with_roots(roots).expect("the roots are usable");
+    let connector = TokioConnector::with_roots(roots).expect("the roots are usable");
     let opening = Connection::open(url, config, &connector, Arc::new(TokioTimers));
     within("the attempt ends", opening).await.map(Peer)
 }

@@ -12,8 +12,8 @@ use futures_util::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
 use starpoint_sio::{
-    ConnectError, Connector as _, NativeConnector, Pipe, PipeError,
-    native::{PublicRoots, TrustedRoots},
+    ConnectError, Connector as _, Pipe, PipeError, TokioConnector,
+    tokio::{PublicRoots, TrustedRoots},
 };
 use starpoint_test_support::within;
 use tokio::{
@@ -37,12 +37,12 @@ use tokio_tungstenite::{
 
 type Star = WebSocketStream<TcpStream>;
 
-fn connector() -> NativeConnector {
+fn connector() -> TokioConnector {
     let roots = TrustedRoots {
         public: PublicRoots::None,
         extra: Vec::new(),
     };
-    NativeConnector::with_roots(&roots).expect("there are no roots to refuse")
+    TokioConnector::with_roots(&roots).expect("there are no roots to refuse")
 }
 
 /// Connects to a server that treats the connection so.

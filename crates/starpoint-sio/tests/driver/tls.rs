@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use starpoint_sio::{
     Config, ConnectError, OpenError,
-    native::{PublicRoots, RootError, TrustedRoots, read_certificates},
+    tokio::{PublicRoots, RootError, TrustedRoots, read_certificates},
 };
 use starpoint_test_support::{Star, StarOptions};
 
@@ -119,7 +119,7 @@ fn r_sio_11_what_is_no_certificate_is_not_trusted() {
         public: PublicRoots::None,
         extra: vec![vec![1, 2, 3].into()],
     };
-    let made = starpoint_sio::NativeConnector::with_roots(&roots);
+    let made = starpoint_sio::TokioConnector::with_roots(&roots);
     assert_eq!(made.err(), Some(RootError::Certificate));
-    starpoint_sio::NativeConnector::new().expect("public roots are usable");
+    starpoint_sio::TokioConnector::new().expect("public roots are usable");
 }

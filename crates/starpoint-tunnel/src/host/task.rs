@@ -163,7 +163,7 @@ impl Task {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Stop(done)) => break Some(done),
-                    Some(command) => self.obey(command),
+                    Some(command) => self.execute(command),
                     None => break None,
                 },
                 Some(request) = self.requests.recv() => self.answer(request),
@@ -198,7 +198,7 @@ impl Task {
             .spawn(stream::serve(context, peer, stream, slot, control));
     }
 
-    fn obey(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         // Who asked and does not wait any more has lost interest.
         match command {
             Command::Invite(secret, invitation, reply) => {
@@ -229,7 +229,7 @@ impl Task {
                 let was_there = self.register.ban(client);
                 self.end(client, Refusal::Dropped);
                 if was_there {
-                    self.tell(HostEvent::Left { client });
+                    self.emit(HostEvent::Left { client });
                 }
                 let _ = reply.send(was_there);
             }
@@ -274,24 +274,24 @@ impl Task {
         match joined {
             Ok(Joined::Ask) => {
                 self.wait(client, control);
-                self.tell(HostEvent::Asked { client });
+                self.emit(HostEvent::Asked { client });
             }
             Ok(Joined::StillAsked) => self.wait(client, control),
             Ok(Joined::Accepted) => {
                 self.hold(client, control);
                 self.open(client);
-                self.tell(HostEvent::Joined { client });
+                self.emit(HostEvent::Joined { client });
             }
             Ok(Joined::Resumed) => {
                 self.hold(client, control);
                 self.open(client);
-                self.tell(HostEvent::Resumed { client });
+                self.emit(HostEvent::Resumed { client });
             }
             Err(refusal) => {
-                control.tell(Frame::Refused(refusal));
+                control.send(Frame::Refused(refusal));
                 // Who goes on guessing, or was banned, is not worth another line.
                 if !matches!(refusal, Refusal::Locked | Refusal::Banned) {
-                    self.tell(HostEvent::Refused { client, refusal });
+                    self.emit(HostEvent::Refused { client, refusal });
                 }
             }
         }
@@ -300,7 +300,7 @@ impl Task {
     fn wait(&mut self, client: PeerId, control: Control) {
         let seconds = self.config.decision_deadline.as_secs();
         let seconds = u16::try_from(seconds).unwrap_or(u16::MAX);
-        control.tell(Frame::Waiting { seconds });
+        control.send(Frame::Waiting { seconds });
         self.hold(client, control);
     }
 
@@ -320,7 +320,7 @@ impl Task {
     fn open(&mut self, client: PeerId) {
         if let Some(client) = self.clients.get(&client) {
             let targets = self.config.offer.names();
-            client.control.tell(Frame::Open { targets });
+            client.control.send(Frame::Open { targets });
         }
     }
 
@@ -330,12 +330,12 @@ impl Task {
         match decided {
             Some(Ok(_)) => {
                 self.open(client);
-                self.tell(HostEvent::Joined { client });
+                self.emit(HostEvent::Joined { client });
                 true
             }
             Some(Err(refusal)) => {
                 self.end(client, refusal);
-                self.tell(HostEvent::Refused { client, refusal });
+                self.emit(HostEvent::Refused { client, refusal });
                 true
             }
             None => false,
@@ -344,7 +344,7 @@ impl Task {
 
     fn tell_replaced(&mut self) {
         for client in self.register.replaced() {
-            self.tell(HostEvent::Left { client });
+            self.emit(HostEvent::Left { client });
         }
     }
 
@@ -375,7 +375,7 @@ impl Task {
             Gone::Left => drop(self.register.remove(client)),
             Gone::Lost => self.register.lost(client, Instant::now()),
         }
-        self.tell(match how {
+        self.emit(match how {
             Gone::Lost if was_in => HostEvent::Lost { client },
             Gone::Left | Gone::Lost => HostEvent::Left { client },
         });
@@ -387,9 +387,9 @@ impl Task {
                 TimedOut::Decision(client) => {
                     let refusal = Refusal::NoDecision;
                     self.end(client, refusal);
-                    self.tell(HostEvent::Refused { client, refusal });
+                    self.emit(HostEvent::Refused { client, refusal });
                 }
-                TimedOut::Away(client) => self.tell(HostEvent::Left { client }),
+                TimedOut::Away(client) => self.emit(HostEvent::Left { client }),
             }
         }
     }
@@ -397,20 +397,20 @@ impl Task {
     /// Ends a client's control stream and its sockets.
     fn end(&mut self, client: PeerId, why: Refusal) {
         if let Some(client) = self.clients.remove(&client) {
-            client.control.tell(Frame::Refused(why));
+            client.control.send(Frame::Refused(why));
             client.cut.cancel();
         }
     }
 
     fn socket_refused(&self, client: PeerId, target: Option<TargetName>, refusal: Refusal) {
-        self.tell(HostEvent::SocketRefused {
+        self.emit(HostEvent::SocketRefused {
             client,
             target,
             refusal,
         });
     }
 
-    fn tell(&self, event: HostEvent) {
+    fn emit(&self, event: HostEvent) {
         // Left out when nobody takes events; the register is what counts.
         let _ = self.events.try_send(event);
     }
@@ -432,7 +432,7 @@ impl Task {
 
 impl Control {
     /// Passes a frame on. A client that takes none ends by its own silence.
-    fn tell(&self, frame: Frame) {
+    fn send(&self, frame: Frame) {
         let _ = self.frames.try_send(frame);
     }
 }

@@ -47,7 +47,7 @@ impl Star {
                 self.incoming(token, dial_id, &from, now);
                 return true;
             }
-            legacy::Event::Peer { address } => self.heard(&address, now),
+            legacy::Event::Peer { address } => self.announced(&address, now),
             legacy::Event::Evicted { .. } => {
                 if self.state == State::Joined {
                     self.state = State::Left;
@@ -100,7 +100,7 @@ impl Star {
         }
     }
 
-    fn heard(&mut self, address: &str, now: Instant) {
+    fn announced(&mut self, address: &str, now: Instant) {
         if self.purpose != Purpose::Home || self.state != State::Joined {
             return;
         }
@@ -108,7 +108,7 @@ impl Star {
         if let Some(peer) = parsed.ok().and_then(|address| address.peer())
             && peer != self.own
         {
-            self.presence.heard(peer, address, now);
+            self.presence.announced(peer, address, now);
         }
     }
 
@@ -187,7 +187,7 @@ impl Star {
                 self.state = State::Joined;
                 self.events.push_back(Event::Joined);
                 for address in &others {
-                    self.heard(address, now);
+                    self.announced(address, now);
                 }
             }
             (_, Ok(legacy::JoinReply::Refused(RemoteRefusal::Known(refusal)))) => {

@@ -31,12 +31,12 @@ pub use tls::{PublicRoots, RootError, TrustedRoots, read_certificates};
 /// are tried one beside the other, 250 ms apart. Looking a name up blocks a thread
 /// of the runtime's pool, which ends by itself when the attempt is dropped.
 #[derive(Clone, Debug)]
-pub struct NativeConnector {
+pub struct TokioConnector {
     tls: Arc<ClientConfig>,
     buffers: Arc<Buffers>,
 }
 
-impl NativeConnector {
+impl TokioConnector {
     /// Trusts what [`TrustedRoots::default`] says: public authorities.
     ///
     /// Reads the system's certificates, and so blocks for some milliseconds.
@@ -65,7 +65,7 @@ impl NativeConnector {
     }
 }
 
-impl Connector for NativeConnector {
+impl Connector for TokioConnector {
     fn connect(
         &self,
         url: &str,

@@ -10,7 +10,7 @@ const MAX_IDLE: usize = 32;
 
 /// Buffers that nobody needs at the moment, at most [`MAX_IDLE`].
 #[derive(Debug, Default)]
-pub(in crate::native) struct Buffers {
+pub(in crate::tokio) struct Buffers {
     idle: Mutex<Vec<Box<[u8]>>>,
 }
 

@@ -39,7 +39,7 @@ impl ExternalAddresses {
     }
 }
 
-pub(crate) struct Context {
+pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) keypair: Keypair,
     pub(crate) own: PeerId,
