@@ -236,7 +236,7 @@ impl Error {
             | Self::TooManyDials
             | Self::TooManyVisits
             | Self::InboundGone => true,
-            Self::JoinRefused(refusal) | Self::Refused(refusal) => is_temporary(*refusal),
+            Self::JoinRefused(refusal) | Self::Refused(refusal) => refusal.is_temporary(),
             Self::Protocol(_)
             | Self::StarUnproved
             | Self::StarDenied(_)
@@ -275,37 +275,5 @@ impl Error {
             };
         }
         None
-    }
-}
-
-fn is_temporary(refusal: Refusal) -> bool {
-    match refusal {
-        Refusal::ChallengeExpired
-        | Refusal::TooManyRequests
-        | Refusal::StarFull
-        | Refusal::SourceFull
-        | Refusal::ShuttingDown
-        | Refusal::NotAuthorized
-        | Refusal::PeerNotFound
-        | Refusal::DuplicateDialId
-        | Refusal::TooManyDials
-        | Refusal::DialTimeout
-        | Refusal::PeerGone
-        | Refusal::PeerRefused
-        | Refusal::PipeUnknown => true,
-        Refusal::LegacyPeer
-        | Refusal::AlreadyJoined
-        | Refusal::InvalidArguments
-        | Refusal::InvalidAddress
-        | Refusal::KeyMissing
-        | Refusal::InvalidKey
-        | Refusal::IdMismatch
-        | Refusal::SignatureInvalid
-        | Refusal::SignatureMalformed
-        | Refusal::TooManyAttempts
-        | Refusal::TooManyAddresses
-        | Refusal::DialSelf
-        | Refusal::InvalidDialId
-        | Refusal::WrongHost => false,
     }
 }

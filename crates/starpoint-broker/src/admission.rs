@@ -27,9 +27,9 @@ pub(crate) struct Admission {
     bounds: Bounds,
     slots: usize,
     sources: BTreeMap<SourceId, Holdings>,
-    n_ghosts: usize,
+    n_in_grace: usize,
     /// Sources with peers in grace, by how many they have.
-    haunted: BTreeSet<(usize, SourceId)>,
+    by_in_grace: BTreeSet<(usize, SourceId)>,
     /// Bytes of immediate announcements about all peers.
     announced: Bucket,
     sweep_at: usize,
@@ -39,8 +39,8 @@ pub(crate) struct Admission {
 struct Bounds {
     slots: usize,
     slots_of_source: usize,
-    ghosts: usize,
-    ghosts_of_source: usize,
+    in_grace: usize,
+    in_grace_of_source: usize,
     joins_of_source: Rate,
     pages_of_source: Rate,
     announced_of_source: Rate,
@@ -52,7 +52,7 @@ struct Bounds {
 struct Holdings {
     slots: usize,
     /// Peers in grace, the first one to go in front.
-    ghosts: BTreeSet<(Instant, PeerId)>,
+    in_grace: BTreeSet<(Instant, PeerId)>,
     joins: Bucket,
     /// Bytes of pages that it has read.
     pages: Bucket,
@@ -64,7 +64,7 @@ struct Holdings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Occupancy {
     pub(crate) slots: BTreeMap<SourceId, usize>,
-    pub(crate) ghosts: BTreeMap<SourceId, usize>,
+    pub(crate) in_grace: BTreeMap<SourceId, usize>,
 }
 
 impl Admission {
@@ -75,8 +75,8 @@ impl Admission {
             bounds: Bounds {
                 slots,
                 slots_of_source,
-                ghosts: quota::share_of(slots),
-                ghosts_of_source: quota::share_of(slots_of_source),
+                in_grace: quota::share_of(slots),
+                in_grace_of_source: quota::share_of(slots_of_source),
                 joins_of_source: Rate::over(
                     quota::share_of(slots_of_source),
                     quota::SOURCE_JOINS_PERIOD,
@@ -87,8 +87,8 @@ impl Admission {
             },
             slots: 0,
             sources: BTreeMap::new(),
-            n_ghosts: 0,
-            haunted: BTreeSet::new(),
+            n_in_grace: 0,
+            by_in_grace: BTreeSet::new(),
             announced: Bucket::default(),
             sweep_at: MIN_SWEPT_SOURCES,
         }
@@ -131,30 +131,36 @@ impl Admission {
     }
 
     /// Notes a peer in grace until `until`.
-    pub(crate) fn haunt(&mut self, source: SourceId, peer: PeerId, until: Instant, now: Instant) {
-        let ghosts = &mut self.holdings(source, now).ghosts;
-        let before = ghosts.len();
-        ghosts.insert((until, peer));
-        let after = ghosts.len();
+    pub(crate) fn begin_grace(
+        &mut self,
+        source: SourceId,
+        peer: PeerId,
+        until: Instant,
+        now: Instant,
+    ) {
+        let in_grace = &mut self.holdings(source, now).in_grace;
+        let before = in_grace.len();
+        in_grace.insert((until, peer));
+        let after = in_grace.len();
         self.recount(source, before, after);
     }
 
     /// Notes that a peer is back, or its time over.
-    pub(crate) fn lay(&mut self, source: SourceId, peer: PeerId, until: Instant) {
+    pub(crate) fn end_grace(&mut self, source: SourceId, peer: PeerId, until: Instant) {
         let Some(held) = self.sources.get_mut(&source) else {
             return;
         };
-        let before = held.ghosts.len();
-        held.ghosts.remove(&(until, peer));
-        let after = held.ghosts.len();
+        let before = held.in_grace.len();
+        held.in_grace.remove(&(until, peer));
+        let after = held.in_grace.len();
         self.recount(source, before, after);
     }
 
     fn recount(&mut self, source: SourceId, before: usize, after: usize) {
-        self.n_ghosts = self.n_ghosts - before + after;
-        self.haunted.remove(&(before, source));
+        self.n_in_grace = self.n_in_grace - before + after;
+        self.by_in_grace.remove(&(before, source));
         if after > 0 {
-            self.haunted.insert((after, source));
+            self.by_in_grace.insert((after, source));
         }
     }
 
@@ -162,18 +168,18 @@ impl Admission {
     /// more of them (R-LIMIT-25).
     pub(crate) fn surplus(&self, source: SourceId) -> Option<PeerId> {
         let held = self.sources.get(&source)?;
-        let is_source_over = held.ghosts.len() > self.bounds.ghosts_of_source
-            || held.slots + held.ghosts.len() > self.bounds.slots_of_source;
-        if is_source_over && let Some((_, peer)) = held.ghosts.first() {
+        let is_source_over = held.in_grace.len() > self.bounds.in_grace_of_source
+            || held.slots + held.in_grace.len() > self.bounds.slots_of_source;
+        if is_source_over && let Some((_, peer)) = held.in_grace.first() {
             return Some(*peer);
         }
-        let is_star_over =
-            self.n_ghosts > self.bounds.ghosts || self.slots + self.n_ghosts > self.bounds.slots;
+        let is_star_over = self.n_in_grace > self.bounds.in_grace
+            || self.slots + self.n_in_grace > self.bounds.slots;
         if !is_star_over {
             return None;
         }
-        let (_, most) = self.haunted.last()?;
-        let (_, peer) = self.sources.get(most)?.ghosts.first()?;
+        let (_, most) = self.by_in_grace.last()?;
+        let (_, peer) = self.sources.get(most)?.in_grace.first()?;
         Some(*peer)
     }
 
@@ -205,8 +211,8 @@ impl Admission {
         self.announced.charge(self.bounds.announced, n_bytes, now);
     }
 
-    pub(crate) fn n_ghosts(&self) -> usize {
-        self.n_ghosts
+    pub(crate) fn n_in_grace(&self) -> usize {
+        self.n_in_grace
     }
 
     /// Returns what each source has, sources without any left out.
@@ -220,7 +226,7 @@ impl Admission {
         };
         Occupancy {
             slots: counts(|held| held.slots),
-            ghosts: counts(|held| held.ghosts.len()),
+            in_grace: counts(|held| held.in_grace.len()),
         }
     }
 
@@ -237,6 +243,6 @@ impl Holdings {
     /// Returns whether it may be forgotten: a new one would be the same.
     fn is_even(&self, now: Instant) -> bool {
         let mut buckets = [&self.joins, &self.pages, &self.announced].into_iter();
-        self.slots == 0 && self.ghosts.is_empty() && buckets.all(|bucket| bucket.is_even(now))
+        self.slots == 0 && self.in_grace.is_empty() && buckets.all(|bucket| bucket.is_even(now))
     }
 }

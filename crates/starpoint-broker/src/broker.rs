@@ -1,16 +1,11 @@
 //! The state machine: what happens, and who handles it.
 
 mod admission;
-mod announce;
 mod audit;
-mod dial;
 mod flow;
-mod join;
+mod legacy;
 mod native;
-mod pipe;
-mod presence;
 mod proof;
-mod relay;
 
 pub use audit::Audit;
 pub use native::Ending;
@@ -23,24 +18,24 @@ use std::{
 
 use libp2p_identity::PeerId;
 use rand_core::CryptoRng;
-use starpoint_wire::{Call, CallError, CallKind, Cut, Refusal, legacy};
+use starpoint_wire::{Call, CallError, CallKind, Cut, Refusal};
 
 use crate::{
     account::Account,
     admission::Admission,
     command::{CloseReason, Command, Output},
     config::Config,
-    connection::Connection,
+    connection::{Announcer, Connection, Profile},
     counters::{Counters, Gauges},
     deadline::{Deadline, Deadlines},
     directory::{Directory, Seq},
     id::{AckId, ConnId, LinkId, SourceId},
-    link::Link,
-    message::Message,
+    input::{Input, Offer},
+    legacy::link::Link,
     native::Away,
-    pipes::Pipes,
+    native::pipes::Pipes,
+    native::spaces::Spaces,
     quota,
-    spaces::Spaces,
     tally::Tally,
 };
 
@@ -119,17 +114,52 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    /// A connection has come up. While the star shuts down it is closed at once.
-    pub fn connected(&mut self, conn: ConnId, source: SourceId, _now: Instant) {
-        self.conns.insert(conn, Connection::new(source));
+    /// Handles an input. Its outputs come from [`poll`](Self::poll).
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Connected {
+                conn,
+                source,
+                offer: Offer::Legacy,
+            } => self.connected(conn, source),
+            Input::Connected {
+                conn,
+                source,
+                offer: Offer::Native { unix_now },
+            } => self.connected_native(conn, source, unix_now, now),
+            Input::Disconnected { conn, ending } => self.disconnected(conn, ending, now),
+            Input::Call { conn, call, ack } => self.call(conn, call, ack, now),
+            Input::Answered { link, answer } => self.dial_answered(link, answer),
+            Input::Verified {
+                conn,
+                ticket,
+                verdict,
+            } => self.verified(conn, ticket, verdict, now),
+            Input::Written {
+                conn,
+                packets,
+                bytes,
+            } => self.written(conn, packets, bytes),
+            Input::PipeArrived { arrival, token } => self.pipe_arrived(arrival, token),
+            Input::PipeLeft { pipe } => self.give_up_pipe(pipe, Refusal::PeerGone),
+            Input::PipeEnded { pipe } => self.pipe_ended(pipe),
+            Input::Timeout => self.handle_timeout(now),
+            Input::Drain => self.drain(),
+            Input::Cut => self.cut(now),
+        }
+    }
+
+    fn connected(&mut self, conn: ConnId, source: SourceId) {
+        self.conns.insert(
+            conn,
+            Connection::new(source, Profile::Legacy(Announcer::default())),
+        );
         if self.is_draining {
             self.close(conn, CloseReason::ShuttingDown);
         }
     }
 
-    /// A connection is gone, by whatever cause. All its addresses are free, and the
-    /// readers of its streams hear of it after the bytes that it had sent.
-    pub fn disconnected(&mut self, conn: ConnId, ending: Ending, now: Instant) {
+    fn disconnected(&mut self, conn: ConnId, ending: Ending, now: Instant) {
         let Some(mut connection) = self.conns.remove(&conn) else {
             return;
         };
@@ -141,7 +171,7 @@ impl<R: CryptoRng> Broker<R> {
             self.unregister(key, now);
         }
         self.leave_pipes(conn);
-        if let Some(native) = connection.native {
+        if let Profile::Native(native) = connection.profile {
             self.native_gone(conn, connection.source, *native, ending, now);
         }
         if !connection.pauses.is_empty() {
@@ -156,10 +186,7 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    /// A connection has sent an event; `ack` is the number under which it wants to
-    /// be answered. What cannot be read is refused if it wants an answer and
-    /// counted if not (R-CALL-1, R-CALL-2).
-    pub fn call(
+    fn call(
         &mut self,
         conn: ConnId,
         call: Result<Call, CallError>,
@@ -182,37 +209,7 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    fn legacy_call(&mut self, conn: ConnId, call: legacy::Call, ack: Option<AckId>, now: Instant) {
-        match (call, ack) {
-            (legacy::Call::Join { address, proof }, Some(ack)) => {
-                self.join(conn, &address, &proof, ack, now);
-            }
-            (legacy::Call::Leave { address }, ack) => self.leave(conn, &address, ack, now),
-            (legacy::Call::Dial { from, to, dial_id }, Some(ack)) => {
-                self.dial(conn, &from, &to, &dial_id, ack, now);
-            }
-            (legacy::Call::StreamAccept { stream }, _) => self.stream_accept(conn, stream),
-            (legacy::Call::StreamQueue { stream, payload }, _) => {
-                self.stream_queue(conn, stream, payload, now);
-            }
-            (legacy::Call::StreamError { stream, end }, _) => {
-                self.stream_error(conn, stream, end, now);
-            }
-            (call @ (legacy::Call::Join { .. } | legacy::Call::Dial { .. }), None) => {
-                self.malformed(conn, call.kind(), None);
-            }
-        }
-    }
-
-    /// A callee has answered a [`Message::Ask`].
-    pub fn answered(&mut self, link: LinkId, answer: legacy::CalleeAnswer, _now: Instant) {
-        self.dial_answered(link, answer);
-    }
-
-    /// A transport has written `packets` of what it was given since the last
-    /// report, and `bytes` of anything: the latter shows that a slow reader is
-    /// alive in the middle of a large message.
-    pub fn written(&mut self, conn: ConnId, packets: usize, bytes: usize, _now: Instant) {
+    fn written(&mut self, conn: ConnId, packets: usize, bytes: usize) {
         let Some(connection) = self.conns.get_mut(&conn) else {
             return;
         };
@@ -224,7 +221,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Handles the deadlines that have come.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, deadline)) = self.deadlines.take_due(now) {
             match deadline {
                 Deadline::Dial(link) => self.dial_expired(link, now),
@@ -247,9 +244,7 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    /// Begins to shut down: new joins and dials are refused, connections without
-    /// streams are closed, the others when their last stream has ended.
-    pub fn shut_down(&mut self, _now: Instant) {
+    fn drain(&mut self) {
         self.is_draining = true;
         let conns: Vec<_> = self.conns.keys().copied().collect();
         for conn in conns {
@@ -257,10 +252,8 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    /// Ends every stream with an error, refuses every dial that waits and closes
-    /// every connection. Returns how many streams had not ended.
-    pub fn cut(&mut self, now: Instant) -> usize {
-        let streams = self.gauges().streams + self.cut_pipes();
+    fn cut(&mut self, now: Instant) {
+        self.cut_pipes();
         let links: Vec<_> = self.links.keys().copied().collect();
         for link in links {
             if !self.give_up_dial(link, Cut::ShuttingDown, Refusal::ShuttingDown, now) {
@@ -271,7 +264,6 @@ impl<R: CryptoRng> Broker<R> {
         for conn in conns {
             self.close(conn, CloseReason::ShuttingDown);
         }
-        streams
     }
 
     /// Returns whether every connection and every pipe is gone.
@@ -302,7 +294,7 @@ impl<R: CryptoRng> Broker<R> {
         Gauges {
             connections: self.conns.len(),
             peers: self.directory.len(),
-            away: self.admission.n_ghosts(),
+            away: self.admission.n_in_grace(),
             links: self.links.len(),
             streams: self.streams,
             bytes_queued: self.account.total(),
@@ -312,10 +304,10 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     fn malformed(&mut self, conn: ConnId, kind: CallKind, ack: Option<AckId>) {
-        let is_native = self.conns.get(&conn).is_some_and(|c| c.native.is_some());
+        let is_native = self.conns.get(&conn).is_some_and(|c| c.native().is_some());
         let (kind, profile) = match kind {
             CallKind::Join | CallKind::Leave | CallKind::Dial | CallKind::Stream => {
-                (kind, Some(Profile::Legacy))
+                (kind, Some(AnswerIn::Legacy))
             }
             CallKind::StarJoin
             | CallKind::StarLeave
@@ -324,7 +316,7 @@ impl<R: CryptoRng> Broker<R> {
             | CallKind::StarRefuse
                 if is_native =>
             {
-                (kind, Some(Profile::Native))
+                (kind, Some(AnswerIn::Native))
             }
             // Nobody knows what an unknown event's answer would mean.
             CallKind::StarJoin
@@ -355,18 +347,9 @@ impl<R: CryptoRng> Broker<R> {
             | CallKind::Unknown => {}
         }
         match profile {
-            Profile::Legacy => self.refuse(conn, ack, Refusal::InvalidArguments),
-            Profile::Native => self.refuse_star(conn, ack, Refusal::InvalidArguments),
+            AnswerIn::Legacy => self.refuse(conn, ack, Refusal::InvalidArguments),
+            AnswerIn::Native => self.refuse_star(conn, ack, Refusal::InvalidArguments),
         }
-    }
-
-    fn refuse(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
-        *self.counters.refusals.entry(refusal).or_default() += 1;
-        self.reply(conn, ack, legacy::Reply::Refused(refusal));
-    }
-
-    fn reply(&mut self, conn: ConnId, ack: AckId, reply: legacy::Reply) {
-        self.send(conn, Message::Reply(ack, reply));
     }
 
     /// Closes a connection. It is sent nothing more: what still waits for it goes
@@ -398,8 +381,8 @@ impl<R: CryptoRng> Broker<R> {
     }
 }
 
-/// In whose words a call is answered.
-enum Profile {
+/// The profile in which a call is answered.
+enum AnswerIn {
     Legacy,
     Native,
 }

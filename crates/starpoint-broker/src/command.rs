@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 use starpoint_wire::{Proof, Refusal};
 
 use crate::{
-    id::{ConnId, PipeId, ProofId},
+    id::{ArrivalId, ConnId, PipeId, PipeSide, ProofId},
     message::Message,
 };
 
@@ -15,8 +15,8 @@ use crate::{
 pub enum Output {
     /// Do this, then poll again.
     Do(Command),
-    /// Nothing to do. Call [`Broker::handle_timeout`](crate::Broker::handle_timeout)
-    /// at the given time, or when something has happened.
+    /// Nothing to do until the given time, or until something has happened. At that time,
+    /// [`Input::Timeout`](crate::Input::Timeout) is due.
     Wait(Option<Instant>),
 }
 
@@ -31,7 +31,7 @@ pub enum Command {
         message: Message,
     },
     /// Verify a signature elsewhere, and report
-    /// [`Broker::verified`](crate::Broker::verified). Until then, calls and the end of
+    /// [`Input::Verified`](crate::Input::Verified). Until then, calls and the end of
     /// the connection have to wait, in order: what a client sends behind a join is
     /// handled behind the join.
     Verify {
@@ -42,8 +42,25 @@ pub enum Command {
         /// What.
         proof: Box<Proof>,
     },
+    /// A client that wanted to open a side of a pipe has it, and waits for the other
+    /// side: [`Command::OpenPipe`] or [`Command::DropPipe`] follows.
+    PlacePipe {
+        /// Which client.
+        arrival: ArrivalId,
+        /// Which pipe.
+        pipe: PipeId,
+        /// Which of its sides.
+        side: PipeSide,
+    },
+    /// Refuse a client that wanted to open a side of a pipe.
+    RefusePipe {
+        /// Which client.
+        arrival: ArrivalId,
+        /// Why.
+        refusal: Refusal,
+    },
     /// Join the two sides of a pipe, which are both waiting, and report
-    /// [`Broker::pipe_ended`](crate::Broker::pipe_ended) when it is over.
+    /// [`Input::PipeEnded`](crate::Input::PipeEnded) when it is over.
     OpenPipe {
         /// Which.
         pipe: PipeId,
@@ -75,7 +92,7 @@ pub enum Command {
         conn: ConnId,
     },
     /// Close the connection when what was sent to it is written; no command for it
-    /// follows. The driver reports [`Broker::disconnected`](crate::Broker::disconnected) as for any
+    /// follows. The driver reports [`Input::Disconnected`](crate::Input::Disconnected) as for any
     /// other end.
     Close {
         /// Which.
@@ -87,11 +104,13 @@ pub enum Command {
 
 impl Command {
     /// Returns whether the command sends something that
-    /// [`Broker::written`](crate::Broker::written) has to report.
+    /// [`Input::Written`](crate::Input::Written) has to report.
     pub fn sends_to(&self) -> Option<ConnId> {
         match self {
             Self::Send { conn, .. } => Some(*conn),
             Self::Verify { .. }
+            | Self::PlacePipe { .. }
+            | Self::RefusePipe { .. }
             | Self::OpenPipe { .. }
             | Self::DropPipe { .. }
             | Self::CutPipe { .. }

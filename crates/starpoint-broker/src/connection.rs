@@ -13,7 +13,7 @@ use starpoint_wire::{
 use crate::{
     directory::Seq,
     id::{AckId, ConnId, LinkId, ProofId, SourceId},
-    native::{Native, Standing},
+    native::{Joined, Native, Standing},
     outbox::Outbox,
     quota::Bucket,
 };
@@ -37,12 +37,22 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// Why its reads are paused; it is read while there is no reason.
     pub(crate) pauses: BTreeSet<PauseReason>,
-    pub(crate) announcer: Announcer,
     pub(crate) is_closing: bool,
     /// A signature that is being verified; there is one at a time.
     pub(crate) proof: Option<Box<OpenProof>>,
-    /// Set if it has offered the native profile.
-    pub(crate) native: Option<Box<Native>>,
+    pub(crate) profile: Profile,
+}
+
+/// The profile of a connection, and how it learns of the other peers.
+///
+/// The calls of the legacy profile mean the same in both (R-NATIVE-2): a native peer
+/// connects with a legacy one by them.
+#[derive(Debug)]
+pub(crate) enum Profile {
+    /// Gets announcements.
+    Legacy(Announcer),
+    /// Gets batches of changes.
+    Native(Box<Native>),
 }
 
 /// A challenge that waits for its answer.
@@ -84,25 +94,20 @@ pub(crate) enum PauseReason {
     Control,
 }
 
-/// How far a connection has heard of the others.
+/// Progress of the announcements to one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Announcer {
-    /// When it hears of others again, if it has an address then.
+    /// Time of the next announcements, made only if it has an address then.
     pub(crate) next: Option<Instant>,
-    /// It has heard of every registration up to here.
+    /// Every registration up to here has been announced to it.
     pub(crate) news: Seq,
-    /// It was reminded of old registrations up to here.
+    /// Old registrations up to here have been announced to it again.
     pub(crate) refresh: Seq,
 }
 
 impl Connection {
-    /// Returns whether it has joined without an address.
-    pub(crate) fn is_visitor(&self) -> bool {
-        let joined = self.native.as_ref().and_then(|native| native.joined());
-        joined.is_some_and(|joined| joined.standing == Standing::Visitor)
-    }
-
-    pub(crate) fn new(source: SourceId) -> Self {
+    /// Creates a connection that has not joined.
+    pub(crate) fn new(source: SourceId, profile: Profile) -> Self {
         Self {
             source,
             addresses: BTreeSet::new(),
@@ -114,10 +119,44 @@ impl Connection {
             links: BTreeMap::new(),
             outbox: Outbox::default(),
             pauses: BTreeSet::new(),
-            announcer: Announcer::default(),
             is_closing: false,
             proof: None,
-            native: None,
+            profile,
         }
+    }
+
+    /// Returns the state of the native profile.
+    pub(crate) fn native(&self) -> Option<&Native> {
+        match &self.profile {
+            Profile::Native(native) => Some(native),
+            Profile::Legacy(_) => None,
+        }
+    }
+
+    /// Returns the state of the native profile.
+    pub(crate) fn native_mut(&mut self) -> Option<&mut Native> {
+        match &mut self.profile {
+            Profile::Native(native) => Some(native),
+            Profile::Legacy(_) => None,
+        }
+    }
+
+    /// Returns the progress of announcements, if it gets any.
+    pub(crate) fn announcer_mut(&mut self) -> Option<&mut Announcer> {
+        match &mut self.profile {
+            Profile::Legacy(announcer) => Some(announcer),
+            Profile::Native(_) => None,
+        }
+    }
+
+    /// Returns what it has joined natively as.
+    pub(crate) fn joined(&self) -> Option<&Joined> {
+        self.native()?.joined()
+    }
+
+    /// Returns whether it has joined without an address.
+    pub(crate) fn is_visitor(&self) -> bool {
+        self.joined()
+            .is_some_and(|joined| joined.standing == Standing::Visitor)
     }
 }

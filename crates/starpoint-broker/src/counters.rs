@@ -61,3 +61,10 @@ pub struct Gauges {
     /// Connections whose reads are paused.
     pub paused: usize,
 }
+
+impl Gauges {
+    /// Returns how many streams have not ended, two for each open pipe.
+    pub fn open_streams(&self) -> usize {
+        self.streams + 2 * self.pipes
+    }
+}

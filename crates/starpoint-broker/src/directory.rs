@@ -11,7 +11,7 @@ use starpoint_wire::{AddressKey, PeerAddress, PeerSpelling};
 
 use crate::{
     id::{ConnId, SourceId},
-    roster::Roster,
+    legacy::sample::Roster,
 };
 
 /// Order in which addresses were registered; never used again.

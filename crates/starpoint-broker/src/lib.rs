@@ -7,15 +7,16 @@
 //!
 //! # The law of the loop
 //!
-//! After **every** call that takes `&mut Broker`, drain [`Broker::poll`] until it
-//! returns [`Output::Wait`]; only then is the broker consistent. Call
-//! [`Broker::handle_timeout`] at or after the time that it names.
+//! After **every** [`Broker::handle`], drain [`Broker::poll`] until it returns
+//! [`Output::Wait`]; only then is the broker consistent. [`Input::Timeout`] is due at
+//! the time that it names.
 //!
 //! ```
 //! # use std::time::Instant;
-//! # use starpoint_broker::{Broker, Config, ConnId, Output, SourceId};
+//! # use starpoint_broker::{Broker, ConnId, Input, Offer, Output, SourceId};
 //! # fn drive(mut broker: Broker<impl rand_core::CryptoRng>, now: Instant) {
-//! broker.connected(ConnId(1), SourceId(1), now);
+//! let (conn, source, offer) = (ConnId(1), SourceId(1), Offer::Legacy);
+//! broker.handle(Input::Connected { conn, source, offer }, now);
 //! loop {
 //!     match broker.poll() {
 //!         Output::Do(command) => { /* hand it to the sockets */ }
@@ -41,23 +42,22 @@ mod command;
 mod config;
 mod counters;
 mod id;
+mod input;
 mod message;
 pub mod quota;
 
 mod connection;
 mod deadline;
 mod directory;
-mod link;
+mod legacy;
 mod native;
 mod outbox;
-mod pipes;
-mod roster;
-mod spaces;
 mod tally;
 
 pub use broker::{Audit, Broker, Ending, Verdict};
 pub use command::{CloseReason, Command, Output};
 pub use config::{Challenge, Config};
 pub use counters::{Counters, Gauges};
-pub use id::{AckId, ConnId, LinkId, PipeId, PipeSide, ProofId, SourceId};
+pub use id::{AckId, ArrivalId, ConnId, LinkId, PipeId, PipeSide, ProofId, SourceId};
+pub use input::{Input, Offer};
 pub use message::Message;

@@ -15,7 +15,7 @@ pub enum Message {
     /// An event of the legacy profile.
     Event(legacy::Event),
     /// An event whose acknowledgement is reported with
-    /// [`Broker::answered`](crate::Broker::answered).
+    /// [`Input::Answered`](crate::Input::Answered).
     Ask(LinkId, legacy::Event),
     /// The first message of a native connection. The driver signs it with the star's
     /// key, for the nonce of the connection.

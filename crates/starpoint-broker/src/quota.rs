@@ -124,8 +124,6 @@ pub const PAGE_BYTES_OF_SOURCE: (u32, u32) = (32 * 1024 * 1024, 1024 * 1024);
 /// How long a native peer whose connection breaks counts as being here, by default
 /// (R-PRES-6).
 pub const GRACE: Duration = Duration::from_secs(15);
-/// Hint to whom a star has no room.
-pub const BUSY_RETRY: Duration = Duration::from_secs(10);
 /// Shortest time between two batches of a namespace (R-PRES-5).
 pub const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time between two batches of a namespace.

@@ -11,9 +11,8 @@ use std::{
 
 use hyper::upgrade::Upgraded;
 use libp2p_identity::PeerId;
-use rand::rngs::StdRng;
-use starpoint_broker::{Broker, PipeId, PipeSide};
-use starpoint_wire::{Refusal, native::PipeToken};
+use starpoint_broker::{ArrivalId, PipeId, PipeSide};
+use starpoint_wire::Refusal;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +58,9 @@ type Verdict = oneshot::Sender<Result<Turn, Refusal>>;
 /// The sides that wait, and how to end the pipes that are open.
 #[derive(Debug)]
 pub(crate) struct Pipes {
+    /// Clients that are neither placed nor refused; none between two turns of the star.
+    arriving: BTreeMap<ArrivalId, oneshot::Sender<Arrival>>,
+    last_arrival: u64,
     waiting: BTreeMap<PipeId, [Option<Verdict>; 2]>,
     open: BTreeMap<PipeId, CancellationToken>,
     /// Ends every pipe with the star.
@@ -68,38 +70,45 @@ pub(crate) struct Pipes {
 impl Pipes {
     pub(crate) fn new(end: CancellationToken) -> Self {
         Self {
+            arriving: BTreeMap::new(),
+            last_arrival: 0,
             waiting: BTreeMap::new(),
             open: BTreeMap::new(),
             end,
         }
     }
 
-    /// Somebody wants to open a side. `None` is no token at all, and as good as a
-    /// wrong one.
-    pub(crate) fn arrived(
-        &mut self,
-        broker: &mut Broker<StdRng>,
-        token: Option<PipeToken>,
-        reply: oneshot::Sender<Arrival>,
-    ) {
-        // Who asked may have gone: then nobody hears the answer.
-        let arrived = match &token {
-            Some(token) => broker.pipe_arrived(token),
-            None => Err(broker.refuse_pipe()),
+    /// Notes a client that wants to open a side, until the broker places or refuses it.
+    pub(crate) fn arrived(&mut self, reply: oneshot::Sender<Arrival>) -> ArrivalId {
+        self.last_arrival += 1;
+        let arrival = ArrivalId(self.last_arrival);
+        self.arriving.insert(arrival, reply);
+        arrival
+    }
+
+    /// Makes a client wait on its side of a pipe; returns whether it still does.
+    pub(crate) fn place(&mut self, arrival: ArrivalId, pipe: PipeId, side: PipeSide) -> bool {
+        let Some(reply) = self.arriving.remove(&arrival) else {
+            return false;
         };
-        let (pipe, side) = match arrived {
-            Ok(arrived) => arrived,
-            Err(refusal) => return drop(reply.send(Err(refusal))),
-        };
-        let (tell, verdict) = oneshot::channel();
+        let (sender, verdict) = oneshot::channel();
         if reply.send(Ok(Waiting { pipe, verdict })).is_err() {
-            return broker.pipe_left(pipe);
+            return false;
         }
         let slot = match side {
             PipeSide::Dialer => 0,
             PipeSide::Callee => 1,
         };
-        self.waiting.entry(pipe).or_default()[slot] = Some(tell);
+        self.waiting.entry(pipe).or_default()[slot] = Some(sender);
+        true
+    }
+
+    /// Refuses a client that wanted to open a side.
+    pub(crate) fn refuse_arrival(&mut self, arrival: ArrivalId, refusal: Refusal) {
+        if let Some(reply) = self.arriving.remove(&arrival) {
+            // The client may have gone.
+            let _ = reply.send(Err(refusal));
+        }
     }
 
     /// Both sides are there; returns whether they still are.

@@ -9,7 +9,8 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::rngs::StdRng;
 use starpoint_broker::{
-    Broker, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Message, Output, SourceId,
+    Broker, Command, Config, ConnId, Counters, Ending, Gauges, Input, LinkId, Message, Offer,
+    Output, SourceId,
 };
 use starpoint_wire::{legacy, native};
 use tokio::sync::{mpsc, oneshot};
@@ -118,7 +119,7 @@ impl Star {
             }
             let now = Instant::now();
             if self.next_deadline.is_some_and(|at| at <= now) {
-                self.broker.handle_timeout(now);
+                self.broker.handle(Input::Timeout, now);
             }
             self.execute_commands();
         }
@@ -161,11 +162,19 @@ impl Star {
                     seen_bytes: 0,
                 };
                 self.clients.insert(conn, client);
-                if is_native {
-                    self.broker.connected_native(conn, source, unix_now(), now);
+                let offer = if is_native {
+                    Offer::Native {
+                        unix_now: unix_now(),
+                    }
                 } else {
-                    self.broker.connected(conn, source, now);
-                }
+                    Offer::Legacy
+                };
+                let input = Input::Connected {
+                    conn,
+                    source,
+                    offer,
+                };
+                self.broker.handle(input, now);
             }
             Event::Call {
                 conn,
@@ -173,21 +182,25 @@ impl Star {
                 ack,
                 charge,
             } => {
-                self.broker.call(conn, call, ack, now);
+                self.broker.handle(Input::Call { conn, call, ack }, now);
                 if let Some(client) = self.clients.get(&conn) {
                     client.session.handled(charge);
                 }
             }
             Event::Progress { conn } => self.progress(conn, now),
             Event::Disconnected { conn, ending } => self.forget(conn, ending, now),
-            Event::Answered { link, answer } => self.broker.answered(link, answer, now),
-            Event::PipeArrived { token, reply } => {
-                self.pipes.arrived(&mut self.broker, token, reply);
+            Event::Answered { link, answer } => {
+                self.broker.handle(Input::Answered { link, answer }, now)
             }
-            Event::PipeLeft { pipe } => self.broker.pipe_left(pipe),
+            Event::PipeArrived { token, reply } => {
+                let arrival = self.pipes.arrived(reply);
+                let input = Input::PipeArrived { arrival, token };
+                self.broker.handle(input, now);
+            }
+            Event::PipeLeft { pipe } => self.broker.handle(Input::PipeLeft { pipe }, now),
             Event::PipeEnded { pipe } => {
                 self.pipes.ended(pipe);
-                self.broker.pipe_ended(pipe);
+                self.broker.handle(Input::PipeEnded { pipe }, now);
             }
         }
     }
@@ -218,10 +231,12 @@ impl Star {
     fn verified(&mut self, verified: &Verified) {
         let client = self.clients.get_mut(&verified.conn);
         let held = client.and_then(|client| client.held.take());
-        self.broker.verified(
-            verified.conn,
-            verified.ticket,
-            verified.verdict,
+        self.broker.handle(
+            Input::Verified {
+                conn: verified.conn,
+                ticket: verified.ticket,
+                verdict: verified.verdict,
+            },
             Instant::now(),
         );
         self.execute_commands();
@@ -242,14 +257,22 @@ impl Star {
         (client.seen_packets, client.seen_bytes) = (packets, bytes);
         let new_packets = usize::try_from(new_packets).unwrap_or(usize::MAX);
         let new_bytes = usize::try_from(new_bytes).unwrap_or(usize::MAX);
-        self.broker.written(conn, new_packets, new_bytes, now);
+        self.broker.handle(
+            Input::Written {
+                conn,
+                packets: new_packets,
+                bytes: new_bytes,
+            },
+            now,
+        );
     }
 
     fn answered(&mut self, link: LinkId, answer: Option<legacy::CalleeAnswer>) {
         // Without an answer the broker's own deadline, or the callee's leaving, ends
         // the dial.
         if let Some(answer) = answer {
-            self.broker.answered(link, answer, Instant::now());
+            self.broker
+                .handle(Input::Answered { link, answer }, Instant::now());
         }
     }
 
@@ -264,7 +287,8 @@ impl Star {
 
     fn forget(&mut self, conn: ConnId, ending: Ending, now: Instant) {
         if let Some(client) = self.clients.remove(&conn) {
-            self.broker.disconnected(conn, ending, now);
+            self.broker
+                .handle(Input::Disconnected { conn, ending }, now);
             let source = client.session.source.id;
             if let Some(writers) = self.sources.get_mut(&source) {
                 writers.n_clients -= 1;
@@ -285,11 +309,12 @@ impl Star {
                 let _ = reply.send(snapshot);
             }
             Request::Drain(reply) => {
-                self.broker.shut_down(now);
+                self.broker.handle(Input::Drain, now);
                 self.drained = Some(reply);
             }
             Request::Cut(reply) => {
-                let streams = self.broker.cut(now);
+                let streams = self.broker.gauges().open_streams();
+                self.broker.handle(Input::Cut, now);
                 self.execute_commands();
                 let _ = reply.send(streams);
             }
@@ -350,13 +375,26 @@ impl Star {
                 }
                 self.proofs.verify(conn, ticket, proof);
             }
+            Command::PlacePipe {
+                arrival,
+                pipe,
+                side,
+            } => {
+                if !self.pipes.place(arrival, pipe, side) {
+                    self.broker.handle(Input::PipeLeft { pipe }, Instant::now());
+                }
+            }
+            Command::RefusePipe { arrival, refusal } => {
+                self.pipes.refuse_arrival(arrival, refusal);
+            }
             Command::OpenPipe {
                 pipe,
                 dialer,
                 callee,
             } => {
                 if !self.pipes.open(pipe, dialer, callee) {
-                    self.broker.pipe_ended(pipe);
+                    self.broker
+                        .handle(Input::PipeEnded { pipe }, Instant::now());
                 }
             }
             Command::DropPipe { pipe, refusal } => self.pipes.refuse(pipe, refusal),

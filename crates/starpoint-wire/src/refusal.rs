@@ -5,7 +5,7 @@
 //! over the legacy wire; the code is what logs, metrics and the native profile
 //! use. Where the original has a text for the same case, it is that text.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::limits::MAX_ERROR_TEXT_BYTES;
 
@@ -71,102 +71,199 @@ pub enum Refusal {
     WrongHost,
 }
 
+/// When a call refused for too high a rate may succeed.
+const SOON: Duration = Duration::from_secs(1);
+/// When the peer of a lost connection may be back.
+const GRACE: Duration = Duration::from_secs(2);
+/// When a full or draining star may have room.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Everything that is known of a refusal. A new one needs a variant and a row here, in
+/// the same order, and its line in `spec/03-refusals.md`.
+const TABLE: [Row; 27] = [
+    Row::lasting(
+        Refusal::InvalidArguments,
+        "invalid-arguments",
+        "Invalid arguments",
+    ),
+    Row::lasting(
+        Refusal::InvalidAddress,
+        "invalid-address",
+        "Invalid multiaddr",
+    ),
+    Row::lasting(
+        Refusal::KeyMissing,
+        "key-missing",
+        "Crypto Challenge required but no Id provided",
+    ),
+    Row::lasting(Refusal::InvalidKey, "invalid-key", "Invalid public key"),
+    Row::lasting(Refusal::IdMismatch, "id-mismatch", "Id is not matching"),
+    Row::lasting(
+        Refusal::SignatureInvalid,
+        "signature-invalid",
+        "Signature Invalid",
+    ),
+    Row::lasting(
+        Refusal::SignatureMalformed,
+        "signature-malformed",
+        "Crypto error",
+    ),
+    Row::temporary(
+        Refusal::ChallengeExpired,
+        "challenge-expired",
+        "Challenge expired",
+    ),
+    Row::lasting(
+        Refusal::TooManyAttempts,
+        "too-many-attempts",
+        "Too many attempts",
+    ),
+    Row::temporary(
+        Refusal::TooManyRequests,
+        "too-many-requests",
+        "Too many requests",
+    )
+    .retry(SOON),
+    Row::lasting(
+        Refusal::TooManyAddresses,
+        "too-many-addresses",
+        "Too many addresses",
+    ),
+    Row::temporary(Refusal::StarFull, "star-full", "Star is full").retry(BUSY),
+    Row::temporary(
+        Refusal::SourceFull,
+        "source-full",
+        "Too many peers from this network",
+    )
+    .retry(BUSY),
+    Row::temporary(
+        Refusal::ShuttingDown,
+        "shutting-down",
+        "Star is shutting down",
+    )
+    .retry(BUSY),
+    Row::temporary(
+        Refusal::NotAuthorized,
+        "not-authorized",
+        "Not authorized for this address",
+    ),
+    Row::temporary(Refusal::PeerNotFound, "peer-not-found", "Peer not found"),
+    Row::lasting(Refusal::DialSelf, "dial-self", "Cannot dial self"),
+    Row::lasting(Refusal::InvalidDialId, "invalid-dial-id", "Invalid dial id"),
+    Row::temporary(
+        Refusal::DuplicateDialId,
+        "duplicate-dial-id",
+        "Dial id already in use",
+    ),
+    Row::temporary(Refusal::TooManyDials, "too-many-dials", "Too many dials").retry(SOON),
+    Row::temporary(Refusal::DialTimeout, "dial-timeout", "Dial timed out")
+        .retry(SOON)
+        .status(504),
+    Row::temporary(Refusal::PeerGone, "peer-gone", "Peer disconnected")
+        .retry(GRACE)
+        .status(410),
+    Row::temporary(Refusal::PeerRefused, "peer-refused", "Peer refused").status(403),
+    Row::lasting(
+        Refusal::LegacyPeer,
+        "legacy-peer",
+        "Peer speaks the legacy profile",
+    ),
+    Row::lasting(Refusal::AlreadyJoined, "already-joined", "Already joined"),
+    Row::temporary(Refusal::PipeUnknown, "pipe-unknown", "Pipe unknown").status(404),
+    Row::lasting(Refusal::WrongHost, "wrong-host", "Host is not of this star"),
+];
+
+/// A row of the table.
+struct Row {
+    refusal: Refusal,
+    code: &'static str,
+    text: &'static str,
+    is_temporary: bool,
+    retry: Option<Duration>,
+    http_status: u16,
+}
+
+impl Row {
+    /// A refusal that the same call may not meet later.
+    const fn temporary(refusal: Refusal, code: &'static str, text: &'static str) -> Self {
+        Self {
+            refusal,
+            code,
+            text,
+            is_temporary: true,
+            retry: None,
+            http_status: 503,
+        }
+    }
+
+    /// A refusal that the same call meets again.
+    const fn lasting(refusal: Refusal, code: &'static str, text: &'static str) -> Self {
+        let row = Self::temporary(refusal, code, text);
+        Self {
+            is_temporary: false,
+            ..row
+        }
+    }
+
+    const fn retry(self, after: Duration) -> Self {
+        Self {
+            retry: Some(after),
+            ..self
+        }
+    }
+
+    const fn status(self, http_status: u16) -> Self {
+        Self {
+            http_status,
+            ..self
+        }
+    }
+}
+
 impl Refusal {
     /// All refusals, in the order of the specification.
-    pub const ALL: [Self; 27] = [
-        Self::InvalidArguments,
-        Self::InvalidAddress,
-        Self::KeyMissing,
-        Self::InvalidKey,
-        Self::IdMismatch,
-        Self::SignatureInvalid,
-        Self::SignatureMalformed,
-        Self::ChallengeExpired,
-        Self::TooManyAttempts,
-        Self::TooManyRequests,
-        Self::TooManyAddresses,
-        Self::StarFull,
-        Self::SourceFull,
-        Self::ShuttingDown,
-        Self::NotAuthorized,
-        Self::PeerNotFound,
-        Self::DialSelf,
-        Self::InvalidDialId,
-        Self::DuplicateDialId,
-        Self::TooManyDials,
-        Self::DialTimeout,
-        Self::PeerGone,
-        Self::PeerRefused,
-        Self::LegacyPeer,
-        Self::AlreadyJoined,
-        Self::PipeUnknown,
-        Self::WrongHost,
-    ];
+    pub const ALL: [Self; TABLE.len()] = {
+        let mut all = [Self::InvalidArguments; TABLE.len()];
+        let mut at = 0;
+        while at < TABLE.len() {
+            all[at] = TABLE[at].refusal;
+            assert!(
+                all[at] as usize == at,
+                "the table has the order of the variants"
+            );
+            at += 1;
+        }
+        all
+    };
+
+    const fn row(self) -> &'static Row {
+        const ROWS: &[Row] = &TABLE;
+        &ROWS[self as usize]
+    }
 
     /// Returns the code, stable for ever: lower case, words joined by dashes.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::InvalidArguments => "invalid-arguments",
-            Self::InvalidAddress => "invalid-address",
-            Self::KeyMissing => "key-missing",
-            Self::InvalidKey => "invalid-key",
-            Self::IdMismatch => "id-mismatch",
-            Self::SignatureInvalid => "signature-invalid",
-            Self::SignatureMalformed => "signature-malformed",
-            Self::ChallengeExpired => "challenge-expired",
-            Self::TooManyAttempts => "too-many-attempts",
-            Self::TooManyRequests => "too-many-requests",
-            Self::TooManyAddresses => "too-many-addresses",
-            Self::StarFull => "star-full",
-            Self::SourceFull => "source-full",
-            Self::ShuttingDown => "shutting-down",
-            Self::NotAuthorized => "not-authorized",
-            Self::PeerNotFound => "peer-not-found",
-            Self::DialSelf => "dial-self",
-            Self::InvalidDialId => "invalid-dial-id",
-            Self::DuplicateDialId => "duplicate-dial-id",
-            Self::TooManyDials => "too-many-dials",
-            Self::DialTimeout => "dial-timeout",
-            Self::PeerGone => "peer-gone",
-            Self::PeerRefused => "peer-refused",
-            Self::LegacyPeer => "legacy-peer",
-            Self::AlreadyJoined => "already-joined",
-            Self::PipeUnknown => "pipe-unknown",
-            Self::WrongHost => "wrong-host",
-        }
+        self.row().code
     }
 
     /// Returns the text that goes over the legacy wire (R-REFUSE-2).
     pub fn text(self) -> &'static str {
-        match self {
-            Self::InvalidArguments => "Invalid arguments",
-            Self::InvalidAddress => "Invalid multiaddr",
-            Self::KeyMissing => "Crypto Challenge required but no Id provided",
-            Self::InvalidKey => "Invalid public key",
-            Self::IdMismatch => "Id is not matching",
-            Self::SignatureInvalid => "Signature Invalid",
-            Self::SignatureMalformed => "Crypto error",
-            Self::ChallengeExpired => "Challenge expired",
-            Self::TooManyAttempts => "Too many attempts",
-            Self::TooManyRequests => "Too many requests",
-            Self::TooManyAddresses => "Too many addresses",
-            Self::StarFull => "Star is full",
-            Self::SourceFull => "Too many peers from this network",
-            Self::ShuttingDown => "Star is shutting down",
-            Self::NotAuthorized => "Not authorized for this address",
-            Self::PeerNotFound => "Peer not found",
-            Self::DialSelf => "Cannot dial self",
-            Self::InvalidDialId => "Invalid dial id",
-            Self::DuplicateDialId => "Dial id already in use",
-            Self::TooManyDials => "Too many dials",
-            Self::DialTimeout => "Dial timed out",
-            Self::PeerGone => "Peer disconnected",
-            Self::PeerRefused => "Peer refused",
-            Self::LegacyPeer => "Peer speaks the legacy profile",
-            Self::AlreadyJoined => "Already joined",
-            Self::PipeUnknown => "Pipe unknown",
-            Self::WrongHost => "Host is not of this star",
-        }
+        self.row().text
+    }
+
+    /// Returns whether the same call may succeed later.
+    pub fn is_temporary(self) -> bool {
+        self.row().is_temporary
+    }
+
+    /// Returns when the same call may succeed, as a star hints (R-NATIVE-8).
+    pub fn retry_after(self) -> Option<Duration> {
+        self.row().retry
+    }
+
+    /// Returns the HTTP status of a pipe that is refused (R-DIAL-10).
+    pub fn http_status(self) -> u16 {
+        self.row().http_status
     }
 }
 
@@ -186,7 +283,7 @@ pub enum RemoteRefusal {
     #[error("{0}")]
     Known(Refusal),
     /// In other words: an original star's, or a peer's. At most
-    /// [`MAX_ERROR_TEXT_BYTES`](crate::limits::MAX_ERROR_TEXT_BYTES); for people.
+    /// [`MAX_ERROR_TEXT_BYTES`]; for people.
     /// Empty where no words are given: original stars do so when a key does not
     /// parse or is not that of the address.
     #[error("{0:?}")]
@@ -280,6 +377,18 @@ mod tests {
         assert_eq!(texts.len(), Refusal::ALL.len());
         let cuts: BTreeSet<_> = Cut::ALL.iter().map(|c| c.code()).collect();
         assert_eq!(cuts.len(), Cut::ALL.len());
+    }
+
+    #[test]
+    fn rows_are_where_their_variants_look() {
+        for (at, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal as usize, at, "{refusal}");
+            assert!((400..600).contains(&refusal.http_status()), "{refusal}");
+            assert!(
+                refusal.is_temporary() || refusal.retry_after().is_none(),
+                "{refusal}"
+            );
+        }
     }
 
     #[test]

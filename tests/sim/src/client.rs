@@ -170,6 +170,8 @@ fn relayed(command: &Command) -> usize {
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Close { .. }
+        | Command::PlacePipe { .. }
+        | Command::RefusePipe { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
         | Command::CutPipe { .. }
@@ -183,6 +185,8 @@ fn size(command: &Command) -> (usize, usize) {
         Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Close { .. }
+        | Command::PlacePipe { .. }
+        | Command::RefusePipe { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
         | Command::CutPipe { .. }

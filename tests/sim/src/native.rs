@@ -20,8 +20,8 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Message, Output, ProofId,
-    Verdict, quota,
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Gauges, Input, Message, Offer,
+    Output, ProofId, Verdict, quota,
 };
 use starpoint_wire::{
     Refusal, legacy,
@@ -177,8 +177,14 @@ impl NativeWorld {
         let peer = self.identities[identity].peer();
         let member = Member::new(identity, peer, namespaces, pace, self.now);
         self.members.insert(conn, member);
-        self.broker
-            .connected_native(conn, source_of(conn), UNIX_NOW, self.now);
+        self.broker.handle(
+            Input::Connected {
+                conn,
+                source: source_of(conn),
+                offer: Offer::Native { unix_now: UNIX_NOW },
+            },
+            self.now,
+        );
         self.settle();
         conn
     }
@@ -233,7 +239,8 @@ impl NativeWorld {
             Ending::Closed => self.model.lose(&member.peer, conn, self.now),
             Ending::Silent => self.model.leave(&member.peer, conn),
         }
-        self.broker.disconnected(conn, ending, self.now);
+        self.broker
+            .handle(Input::Disconnected { conn, ending }, self.now);
         self.settle();
     }
 
@@ -274,10 +281,12 @@ impl NativeWorld {
             Call::Peers(namespace, after) => native::Call::Peers { namespace, after },
         };
         self.forget_empty();
-        self.broker.call(
-            conn,
-            Ok(starpoint_wire::Call::Native(call)),
-            Some(ack),
+        self.broker.handle(
+            Input::Call {
+                conn,
+                call: Ok(starpoint_wire::Call::Native(call)),
+                ack: Some(ack),
+            },
             self.now,
         );
         self.settle();
@@ -299,7 +308,14 @@ impl NativeWorld {
             }
             self.forget_empty();
         }
-        self.broker.verified(conn, ticket, verdict, self.now);
+        self.broker.handle(
+            Input::Verified {
+                conn,
+                ticket,
+                verdict,
+            },
+            self.now,
+        );
         self.settle();
     }
 
@@ -317,7 +333,7 @@ impl NativeWorld {
             self.now = self.now.max(at);
             self.model.pass_time(self.now);
             self.forget_empty();
-            self.broker.handle_timeout(self.now);
+            self.broker.handle(Input::Timeout, self.now);
             self.settle();
         }
         self.now = until;
@@ -340,7 +356,14 @@ impl NativeWorld {
             member.read(told);
         }
         if n_written > 0 {
-            self.broker.written(conn, n_written, n_written, self.now);
+            self.broker.handle(
+                Input::Written {
+                    conn,
+                    packets: n_written,
+                    bytes: n_written,
+                },
+                self.now,
+            );
             self.settle();
         }
     }
@@ -401,6 +424,8 @@ impl NativeWorld {
                 message: Message::Reply(..) | Message::Ask(..),
                 ..
             }
+            | Command::PlacePipe { .. }
+            | Command::RefusePipe { .. }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }
             | Command::CutPipe { .. }

@@ -9,7 +9,8 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Command, Config, ConnId, Counters, Ending, Message, Output, SourceId, Verdict,
+    AckId, Broker, Command, Config, ConnId, Counters, Ending, Input, Message, Offer, Output,
+    SourceId, Verdict,
 };
 use starpoint_wire::{
     Call, Refusal, legacy,
@@ -338,10 +339,22 @@ impl Siege {
         };
         self.guests.insert(conn, guest);
         match native {
-            Some(unix_now) => self
-                .broker
-                .connected_native(conn, source, unix_now, self.now),
-            None => self.broker.connected(conn, source, self.now),
+            Some(unix_now) => self.broker.handle(
+                Input::Connected {
+                    conn,
+                    source,
+                    offer: Offer::Native { unix_now },
+                },
+                self.now,
+            ),
+            None => self.broker.handle(
+                Input::Connected {
+                    conn,
+                    source,
+                    offer: Offer::Legacy,
+                },
+                self.now,
+            ),
         }
         self.settle();
         conn
@@ -349,14 +362,22 @@ impl Siege {
 
     fn end(&mut self, conn: ConnId, ending: Ending) {
         self.guests.remove(&conn);
-        self.broker.disconnected(conn, ending, self.now);
+        self.broker
+            .handle(Input::Disconnected { conn, ending }, self.now);
         self.settle();
     }
 
     fn ask(&mut self, conn: ConnId, call: Call) -> Option<Answer> {
         self.last_ack += 1;
         let ack = AckId(self.last_ack);
-        self.broker.call(conn, Ok(call), Some(ack), self.now);
+        self.broker.handle(
+            Input::Call {
+                conn,
+                call: Ok(call),
+                ack: Some(ack),
+            },
+            self.now,
+        );
         self.settle();
         self.guests.get_mut(&conn)?.answers.remove(&ack)
     }
@@ -365,7 +386,7 @@ impl Siege {
         let until = self.now + by;
         while let Some(at) = self.wake_at.filter(|at| *at <= until) {
             self.now = self.now.max(at);
-            self.broker.handle_timeout(self.now);
+            self.broker.handle(Input::Timeout, self.now);
             self.settle();
         }
         self.now = until;
@@ -387,7 +408,14 @@ impl Siege {
         if let Some(conn) = command.sends_to()
             && self.guests.get(&conn).is_some_and(|guest| !guest.is_deaf)
         {
-            self.broker.written(conn, 1, 1, self.now);
+            self.broker.handle(
+                Input::Written {
+                    conn,
+                    packets: 1,
+                    bytes: 1,
+                },
+                self.now,
+            );
         }
         match command {
             Command::Send {
@@ -409,7 +437,14 @@ impl Siege {
                 } else {
                     Verdict::Invalid
                 };
-                self.broker.verified(conn, ticket, verdict, self.now);
+                self.broker.handle(
+                    Input::Verified {
+                        conn,
+                        ticket,
+                        verdict,
+                    },
+                    self.now,
+                );
             }
             Command::Send {
                 conn,
@@ -431,7 +466,8 @@ impl Siege {
                 let is_honest = dial_id.as_str().starts_with("honest");
                 if is_honest && self.guests.contains_key(&conn) {
                     let answer = legacy::CalleeAnswer::Accepted;
-                    self.broker.answered(link, answer, self.now);
+                    self.broker
+                        .handle(Input::Answered { link, answer }, self.now);
                 }
             }
             Command::Close { conn, .. } | Command::Pause { conn } => {
@@ -443,6 +479,8 @@ impl Siege {
                 message: Message::Event(_) | Message::NativeEvent(_),
                 ..
             }
+            | Command::PlacePipe { .. }
+            | Command::RefusePipe { .. }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }
             | Command::CutPipe { .. }

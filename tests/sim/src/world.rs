@@ -7,8 +7,8 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use starpoint_broker::{
-    AckId, Broker, Challenge, Command, Config, ConnId, Counters, Ending, Gauges, LinkId, Message,
-    Output, SourceId, Verdict, quota,
+    AckId, Broker, Challenge, Command, Config, ConnId, Counters, Ending, Gauges, Input, LinkId,
+    Message, Offer, Output, SourceId, Verdict, quota,
 };
 use starpoint_wire::{Call, Cut, Refusal, StreamEnd, StreamId, legacy, limits::DIAL_DEADLINE};
 
@@ -124,7 +124,14 @@ impl World {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
         self.clients.insert(conn, client);
-        self.broker.connected(conn, source_of(conn), self.now);
+        self.broker.handle(
+            Input::Connected {
+                conn,
+                source: source_of(conn),
+                offer: Offer::Legacy,
+            },
+            self.now,
+        );
         self.settle();
         conn
     }
@@ -136,7 +143,13 @@ impl World {
         for dial in self.model.dials.values_mut() {
             dial.is_answered |= dial.dialer == conn;
         }
-        self.broker.disconnected(conn, Ending::Closed, self.now);
+        self.broker.handle(
+            Input::Disconnected {
+                conn,
+                ending: Ending::Closed,
+            },
+            self.now,
+        );
         self.settle();
     }
 
@@ -146,7 +159,14 @@ impl World {
         if let Some(client) = self.clients.get_mut(&conn) {
             client.pending.insert(ack, expected);
         }
-        self.broker.call(conn, Ok(call), Some(ack), self.now);
+        self.broker.handle(
+            Input::Call {
+                conn,
+                call: Ok(call),
+                ack: Some(ack),
+            },
+            self.now,
+        );
         self.settle();
     }
 
@@ -163,7 +183,14 @@ impl World {
     /// Makes a stream call; returns whether the broker took it for stray.
     pub(crate) fn stream_call(&mut self, conn: ConnId, call: Call) -> bool {
         let before = self.broker.counters().stray_stream_events;
-        self.broker.call(conn, Ok(call), None, self.now);
+        self.broker.handle(
+            Input::Call {
+                conn,
+                call: Ok(call),
+                ack: None,
+            },
+            self.now,
+        );
         self.broker.counters().stray_stream_events > before
     }
 
@@ -179,7 +206,8 @@ impl World {
             Some(text) => legacy::CalleeAnswer::Refused(text.into()),
             None => legacy::CalleeAnswer::Accepted,
         };
-        self.broker.answered(link, answer, self.now);
+        self.broker
+            .handle(Input::Answered { link, answer }, self.now);
         self.settle();
     }
 
@@ -189,7 +217,7 @@ impl World {
         while let Some(at) = self.wake_at.filter(|at| *at <= until) {
             self.now = self.now.max(at);
             self.model.pass_time(self.now);
-            self.broker.handle_timeout(self.now);
+            self.broker.handle(Input::Timeout, self.now);
             self.settle();
         }
         self.now = until;
@@ -205,10 +233,24 @@ impl World {
             };
             if self.rng.random_ratio(1, 4) {
                 if let Some(bytes) = client.write_partly() {
-                    self.broker.written(conn, 0, bytes, self.now);
+                    self.broker.handle(
+                        Input::Written {
+                            conn,
+                            packets: 0,
+                            bytes,
+                        },
+                        self.now,
+                    );
                 }
             } else if let Some((packets, bytes)) = client.write() {
-                self.broker.written(conn, packets, bytes, self.now);
+                self.broker.handle(
+                    Input::Written {
+                        conn,
+                        packets,
+                        bytes,
+                    },
+                    self.now,
+                );
             }
             self.settle();
         }
@@ -229,7 +271,14 @@ impl World {
                     } else {
                         Verdict::Invalid
                     };
-                    self.broker.verified(conn, ticket, verdict, self.now);
+                    self.broker.handle(
+                        Input::Verified {
+                            conn,
+                            ticket,
+                            verdict,
+                        },
+                        self.now,
+                    );
                 }
                 Output::Do(command) => self.carry_out(&command),
                 Output::Wait(at) => {
@@ -290,7 +339,14 @@ impl World {
             if client.is_prompt()
                 && let Some((packets, bytes)) = client.write()
             {
-                self.broker.written(conn, packets, bytes, self.now);
+                self.broker.handle(
+                    Input::Written {
+                        conn,
+                        packets,
+                        bytes,
+                    },
+                    self.now,
+                );
             }
         }
         match command {
@@ -311,6 +367,8 @@ impl World {
                 message: Message::Hello(_) | Message::NativeReply(..) | Message::NativeEvent(_),
                 ..
             }
+            | Command::PlacePipe { .. }
+            | Command::RefusePipe { .. }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }
             | Command::CutPipe { .. } => panic!("nobody here speaks natively: {command:?}"),

@@ -10,7 +10,7 @@ use libp2p_websocket_star::{
     Challenge, Config as StarConfig,
     sio::{
         TokioConnector, TokioTimers,
-        native::{TrustedRoots, read_certificates},
+        tokio::{TrustedRoots, read_certificates},
     },
 };
 use starpoint_node::{Config, KeyFile, Keypair, KnownStars, Multiaddr};

@@ -10,8 +10,8 @@ use crate::{
     admission::Occupancy,
     counters::Gauges,
     id::{ConnId, SourceId},
-    link::{Link, Phase},
-    pipes::PipeCounts,
+    legacy::link::{Link, Phase},
+    native::pipes::PipeCounts,
     tally::Tally,
 };
 
@@ -94,7 +94,7 @@ impl<R: CryptoRng> Broker<R> {
             *occupancy.slots.entry(connection.source).or_default() += n_slots;
         }
         for away in self.away.values() {
-            *occupancy.ghosts.entry(away.source).or_default() += 1;
+            *occupancy.in_grace.entry(away.source).or_default() += 1;
         }
         occupancy.slots.retain(|_, n_slots| *n_slots > 0);
         occupancy

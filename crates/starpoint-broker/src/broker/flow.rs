@@ -11,7 +11,7 @@ use crate::{
     connection::PauseReason,
     deadline::Deadline,
     id::{ConnId, LinkId},
-    link::Item,
+    legacy::link::Item,
     message::Message,
     outbox::{Next, Relayed},
     quota,
@@ -73,7 +73,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     fn is_behind(&self, conn: ConnId) -> bool {
-        let native = self.conns.get(&conn).and_then(|c| c.native.as_ref());
+        let native = self.conns.get(&conn).and_then(|c| c.native());
         native.is_some_and(|native| !native.behind.is_empty())
     }
 

@@ -56,9 +56,13 @@ impl<R: CryptoRng> Broker<R> {
         });
     }
 
-    /// The signature of a [`Command::Verify`] is verified. Does nothing when the
-    /// connection is gone or closing.
-    pub fn verified(&mut self, conn: ConnId, ticket: ProofId, verdict: Verdict, now: Instant) {
+    pub(super) fn verified(
+        &mut self,
+        conn: ConnId,
+        ticket: ProofId,
+        verdict: Verdict,
+        now: Instant,
+    ) {
         let Some(connection) = self.conns.get_mut(&conn) else {
             return;
         };

@@ -31,8 +31,8 @@ use starpoint_wire::{
 
 use super::{Broker, Ending};
 use crate::{
-    AckId, Challenge, CloseReason, Command, Config, ConnId, LinkId, Message, Output, ProofId,
-    SourceId, Verdict, counters::Gauges, quota,
+    AckId, ArrivalId, Challenge, CloseReason, Command, Config, ConnId, Input, LinkId, Message,
+    Offer, Output, ProofId, SourceId, Verdict, counters::Gauges, quota,
 };
 
 /// Returns the defaults, for a star with a key of its own.
@@ -131,13 +131,27 @@ impl Star {
     fn conn_from(&mut self, source: u64) -> ConnId {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
-        self.broker.connected(conn, SourceId(source), self.now);
+        self.broker.handle(
+            Input::Connected {
+                conn,
+                source: SourceId(source),
+                offer: Offer::Legacy,
+            },
+            self.now,
+        );
         conn
     }
 
     /// Calls without an acknowledgement.
     fn tell(&mut self, conn: ConnId, call: Call) -> Vec<Command> {
-        self.broker.call(conn, Ok(call), None, self.now);
+        self.broker.handle(
+            Input::Call {
+                conn,
+                call: Ok(call),
+                ack: None,
+            },
+            self.now,
+        );
         self.drain()
     }
 
@@ -149,7 +163,14 @@ impl Star {
     fn ask_raw(&mut self, conn: ConnId, call: Result<Call, CallError>) -> (AckId, Vec<Command>) {
         self.last_ack += 1;
         let ack = AckId(self.last_ack);
-        self.broker.call(conn, call, Some(ack), self.now);
+        self.broker.handle(
+            Input::Call {
+                conn,
+                call,
+                ack: Some(ack),
+            },
+            self.now,
+        );
         (ack, self.drain())
     }
 
@@ -191,7 +212,8 @@ impl Star {
     }
 
     fn answer(&mut self, link: LinkId, answer: legacy::CalleeAnswer) -> Vec<Command> {
-        self.broker.answered(link, answer, self.now);
+        self.broker
+            .handle(Input::Answered { link, answer }, self.now);
         self.drain()
     }
 
@@ -209,7 +231,13 @@ impl Star {
     }
 
     fn disconnect(&mut self, conn: ConnId) -> Vec<Command> {
-        self.broker.disconnected(conn, Ending::Closed, self.now);
+        self.broker.handle(
+            Input::Disconnected {
+                conn,
+                ending: Ending::Closed,
+            },
+            self.now,
+        );
         self.stopped.remove(&conn);
         self.paused.remove(&conn);
         self.drain()
@@ -220,7 +248,7 @@ impl Star {
         let mut commands = self.drain();
         while let Some(at) = self.wake_at.filter(|at| *at <= until) {
             self.now = self.now.max(at);
-            self.broker.handle_timeout(self.now);
+            self.broker.handle(Input::Timeout, self.now);
             commands.extend(self.drain());
         }
         self.now = until;
@@ -236,14 +264,28 @@ impl Star {
     fn read_one(&mut self, conn: ConnId) -> Vec<Command> {
         let held = self.stopped.get_mut(&conn).expect("it has stopped");
         let (packets, bytes) = held.remove(0);
-        self.broker.written(conn, packets, bytes, self.now);
+        self.broker.handle(
+            Input::Written {
+                conn,
+                packets,
+                bytes,
+            },
+            self.now,
+        );
         self.drain()
     }
 
     /// A transport writes all that it has and will get.
     fn read_on(&mut self, conn: ConnId) -> Vec<Command> {
         for (packets, bytes) in self.stopped.remove(&conn).unwrap_or_default() {
-            self.broker.written(conn, packets, bytes, self.now);
+            self.broker.handle(
+                Input::Written {
+                    conn,
+                    packets,
+                    bytes,
+                },
+                self.now,
+            );
         }
         self.drain()
     }
@@ -265,7 +307,14 @@ impl Star {
                     if self.has_slow_proofs {
                         self.proofs.push((conn, ticket, verdict));
                     } else {
-                        self.broker.verified(conn, ticket, verdict, self.now);
+                        self.broker.handle(
+                            Input::Verified {
+                                conn,
+                                ticket,
+                                verdict,
+                            },
+                            self.now,
+                        );
                     }
                 }
                 Output::Do(command) => {
@@ -287,6 +336,8 @@ impl Star {
             Command::Close { conn, .. } => assert!(self.closed.insert(*conn), "closed twice"),
             Command::Send { .. }
             | Command::Verify { .. }
+            | Command::PlacePipe { .. }
+            | Command::RefusePipe { .. }
             | Command::OpenPipe { .. }
             | Command::DropPipe { .. }
             | Command::CutPipe { .. } => {}
@@ -301,7 +352,14 @@ impl Star {
         let (packets, bytes) = size(command);
         match self.stopped.get_mut(&conn) {
             Some(held) => held.push((packets, bytes)),
-            None => self.broker.written(conn, packets, bytes, self.now),
+            None => self.broker.handle(
+                Input::Written {
+                    conn,
+                    packets,
+                    bytes,
+                },
+                self.now,
+            ),
         }
     }
 
@@ -326,6 +384,8 @@ fn size(command: &Command) -> (usize, usize) {
         | Command::Resume { .. }
         | Command::Close { .. }
         | Command::Verify { .. }
+        | Command::PlacePipe { .. }
+        | Command::RefusePipe { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
         | Command::CutPipe { .. } => (0, 0),

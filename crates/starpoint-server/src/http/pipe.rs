@@ -142,35 +142,7 @@ impl Side {
 }
 
 fn status(refusal: Refusal) -> StatusCode {
-    match refusal {
-        Refusal::PipeUnknown => StatusCode::NOT_FOUND,
-        Refusal::PeerRefused => StatusCode::FORBIDDEN,
-        Refusal::DialTimeout => StatusCode::GATEWAY_TIMEOUT,
-        Refusal::PeerGone => StatusCode::GONE,
-        Refusal::ShuttingDown
-        | Refusal::InvalidArguments
-        | Refusal::InvalidAddress
-        | Refusal::KeyMissing
-        | Refusal::InvalidKey
-        | Refusal::IdMismatch
-        | Refusal::SignatureInvalid
-        | Refusal::SignatureMalformed
-        | Refusal::ChallengeExpired
-        | Refusal::TooManyAttempts
-        | Refusal::TooManyRequests
-        | Refusal::TooManyAddresses
-        | Refusal::StarFull
-        | Refusal::SourceFull
-        | Refusal::NotAuthorized
-        | Refusal::PeerNotFound
-        | Refusal::DialSelf
-        | Refusal::InvalidDialId
-        | Refusal::DuplicateDialId
-        | Refusal::TooManyDials
-        | Refusal::LegacyPeer
-        | Refusal::AlreadyJoined
-        | Refusal::WrongHost => StatusCode::SERVICE_UNAVAILABLE,
-    }
+    StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 fn refuse(status: StatusCode, code: &str) -> Response {

@@ -29,7 +29,14 @@ fn r_call_2_what_cannot_be_read_and_wants_no_answer_is_counted() {
         CallKind::Stream,
         CallKind::Unknown,
     ] {
-        star.broker.call(a, Err(CallError { kind }), None, star.now);
+        star.broker.handle(
+            Input::Call {
+                conn: a,
+                call: Err(CallError { kind }),
+                ack: None,
+            },
+            star.now,
+        );
         assert_eq!(star.drain(), [], "{kind:?}");
     }
     let (_, commands) = star.ask_raw(
@@ -74,7 +81,14 @@ fn calls_of_nobody_and_of_the_gone_do_nothing() {
     for conn in [a, ConnId(77)] {
         let (_, commands) = star.ask(conn, join(&address(1), ""));
         assert_eq!(commands, []);
-        star.broker.written(conn, 3, 3, star.now);
+        star.broker.handle(
+            Input::Written {
+                conn,
+                packets: 3,
+                bytes: 3,
+            },
+            star.now,
+        );
         assert_eq!(star.disconnect(conn), []);
     }
     assert!(star.broker.is_empty());

@@ -231,12 +231,25 @@ fn r_flow_4_a_slow_reader_that_takes_something_keeps_its_streams() {
     star.stop_reading(b);
     fill(&mut star, a, "d");
     for _ in 0..4 {
-        star.broker.written(b, 0, quota::STALL_MIN_BYTES, star.now);
+        star.broker.handle(
+            Input::Written {
+                conn: b,
+                packets: 0,
+                bytes: quota::STALL_MIN_BYTES,
+            },
+            star.now,
+        );
         star.advance(quota::STALL_DEADLINE);
         assert_eq!(star.gauges().streams, 2, "in the middle of a large message");
     }
-    star.broker
-        .written(b, 0, quota::STALL_MIN_BYTES - 1, star.now);
+    star.broker.handle(
+        Input::Written {
+            conn: b,
+            packets: 0,
+            bytes: quota::STALL_MIN_BYTES - 1,
+        },
+        star.now,
+    );
     star.advance(quota::STALL_DEADLINE);
     assert_eq!(star.broker.counters().cuts[&Cut::ReaderStalled], 2);
 }
@@ -264,7 +277,14 @@ fn r_flow_4_a_reader_that_never_accepts_is_a_reader_that_stops() {
     fill(&mut star, a, "d");
     // It reads everything else as fast as it comes.
     for _ in 0..20 {
-        star.broker.written(b, 0, quota::STALL_MIN_BYTES, star.now);
+        star.broker.handle(
+            Input::Written {
+                conn: b,
+                packets: 0,
+                bytes: quota::STALL_MIN_BYTES,
+            },
+            star.now,
+        );
         star.advance(SECOND);
     }
     assert_eq!(star.gauges().paused, 0);
@@ -289,7 +309,14 @@ fn r_flow_4_many_short_streams_that_nobody_accepts_hold_nobody_for_ever() {
     }
     assert!(star.paused.contains(&a));
     for _ in 0..20 {
-        star.broker.written(b, 0, quota::STALL_MIN_BYTES, star.now);
+        star.broker.handle(
+            Input::Written {
+                conn: b,
+                packets: 0,
+                bytes: quota::STALL_MIN_BYTES,
+            },
+            star.now,
+        );
         star.advance(SECOND);
     }
     assert!(!star.paused.contains(&a));
@@ -355,7 +382,14 @@ fn r_flow_5_those_that_take_nothing_make_room_for_the_others() {
         star.tell(a, queue("d", DIALER, chunk()));
     }
     for _ in 0..30 {
-        star.broker.written(b, 0, quota::STALL_MIN_BYTES, star.now);
+        star.broker.handle(
+            Input::Written {
+                conn: b,
+                packets: 0,
+                bytes: quota::STALL_MIN_BYTES,
+            },
+            star.now,
+        );
         star.advance(SECOND);
     }
     assert!(star.waiting_bytes() < quota::TOTAL_LOW_BYTES);

@@ -74,8 +74,14 @@ impl Star {
     fn greeted_from(&mut self, source: u64) -> (ConnId, Hello) {
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
-        self.broker
-            .connected_native(conn, SourceId(source), UNIX_NOW, self.now);
+        self.broker.handle(
+            Input::Connected {
+                conn,
+                source: SourceId(source),
+                offer: Offer::Native { unix_now: UNIX_NOW },
+            },
+            self.now,
+        );
         let commands = self.drain();
         let [
             Command::Send {
@@ -127,8 +133,25 @@ impl Star {
 
     /// Opens a side of a pipe.
     fn arrive(&mut self, token: &PipeToken) -> (Result<(PipeId, PipeSide), Refusal>, Vec<Command>) {
-        let result = self.broker.pipe_arrived(token);
-        (result, self.drain())
+        let input = Input::PipeArrived {
+            arrival: ArrivalId(1),
+            token: Some(*token),
+        };
+        self.broker.handle(input, self.now);
+        let mut commands = self.drain();
+        let result = match commands.remove(0) {
+            Command::PlacePipe { pipe, side, .. } => Ok((pipe, side)),
+            Command::RefusePipe { refusal, .. } => Err(refusal),
+            other @ (Command::Send { .. }
+            | Command::Verify { .. }
+            | Command::OpenPipe { .. }
+            | Command::DropPipe { .. }
+            | Command::CutPipe { .. }
+            | Command::Pause { .. }
+            | Command::Resume { .. }
+            | Command::Close { .. }) => panic!("{other:?} before the place of an arrival"),
+        };
+        (result, commands)
     }
 
     /// An open pipe.
@@ -140,7 +163,13 @@ impl Star {
     }
 
     fn silent(&mut self, conn: ConnId) -> Vec<Command> {
-        self.broker.disconnected(conn, Ending::Silent, self.now);
+        self.broker.handle(
+            Input::Disconnected {
+                conn,
+                ending: Ending::Silent,
+            },
+            self.now,
+        );
         self.drain()
     }
 }

@@ -88,7 +88,7 @@ fn r_peer_2_a_star_that_was_asleep_does_not_catch_up() {
     let mut star = Star::open();
     let (a, _) = (star.joined(1), star.joined(2));
     star.now += 100 * INTERVAL + SECOND;
-    star.broker.handle_timeout(star.now);
+    star.broker.handle(Input::Timeout, star.now);
     let told = star.drain();
     assert_eq!(announced_to(&told, a).len(), 1);
     assert_eq!(announced_to(&star.advance(INTERVAL), a).len(), 1);
@@ -311,7 +311,7 @@ fn r_limit_29_joins_of_one_source_cost_others_so_many_bytes_at_once() {
         let heard = announced_to(&commands, *reader);
         assert_eq!(heard, [address(1)], "others are told of as ever");
     }
-    star.broker.handle_timeout(star.now);
+    star.broker.handle(Input::Timeout, star.now);
     star.now += 2 * SECOND;
     n_bytes = 0;
     join_all(&mut star, &mut n_bytes, 16..32);

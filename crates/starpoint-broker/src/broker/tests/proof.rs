@@ -24,7 +24,14 @@ impl Star {
     /// Reports the oldest verdict.
     fn settle_proof(&mut self) -> Vec<Command> {
         let (conn, ticket, verdict) = self.proofs.remove(0);
-        self.broker.verified(conn, ticket, verdict, self.now);
+        self.broker.handle(
+            Input::Verified {
+                conn,
+                ticket,
+                verdict,
+            },
+            self.now,
+        );
         self.drain()
     }
 }
@@ -77,7 +84,14 @@ fn r_chal_5_a_verdict_counts_once() {
     star.answered(conn, 1, 2);
     let (_, ticket, _) = star.proofs[0];
     star.settle_proof();
-    star.broker.verified(conn, ticket, Verdict::Valid, star.now);
+    star.broker.handle(
+        Input::Verified {
+            conn,
+            ticket,
+            verdict: Verdict::Valid,
+        },
+        star.now,
+    );
     assert_eq!(star.drain(), []);
     assert_eq!(star.gauges().peers, 0);
     assert_eq!(star.broker.counters().joins_failed, 1);
@@ -117,7 +131,7 @@ fn r_stop_1_a_join_that_is_verified_in_a_shutdown_is_refused() {
     let mut star = Star::with_slow_proofs();
     let conn = star.conn();
     star.answered(conn, 1, 1);
-    star.broker.shut_down(star.now);
+    star.broker.handle(Input::Drain, star.now);
     let commands = star.drain();
     assert!(matches!(commands[..], [Command::Close { .. }]));
     assert_eq!(star.settle_proof(), [], "it is closing");

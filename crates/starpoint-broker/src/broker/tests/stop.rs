@@ -5,7 +5,7 @@ fn r_stop_1_a_star_that_drains_takes_nobody_and_closes_the_idle() {
     let mut star = Star::open();
     let (a, b, idle) = (star.joined(1), star.joined(2), star.joined(3));
     star.open_link((a, 1), (b, 2), "d");
-    star.broker.shut_down(star.now);
+    star.broker.handle(Input::Drain, star.now);
     assert_eq!(star.drain(), [close(idle)]);
     assert_eq!(
         star.refusal_of(a, join(&address(4), "")),
@@ -30,7 +30,7 @@ fn r_stop_2_a_connection_is_closed_when_its_last_stream_ends() {
     let (a, b, c) = (star.joined(1), star.joined(2), star.joined(3));
     star.open_link((a, 1), (b, 2), "d");
     star.open_link((a, 1), (c, 3), "e");
-    star.broker.shut_down(star.now);
+    star.broker.handle(Input::Drain, star.now);
     assert_eq!(star.drain(), []);
     star.tell(a, queue("d", DIALER, "on"));
     assert_eq!(star.tell(a, end("d", DIALER)), [end_event(b, "d", DIALER)]);
@@ -53,7 +53,7 @@ fn r_stop_2_a_dial_is_answered_before_its_connections_are_closed() {
         let mut star = Star::open();
         let (a, b) = (star.joined(1), star.joined(2));
         let (link, ack) = star.dial((a, 1), 2, "d");
-        star.broker.shut_down(star.now);
+        star.broker.handle(Input::Drain, star.now);
         assert_eq!(star.drain(), []);
         if is_refused {
             let busy = legacy::Reply::RefusedByPeer("busy".into());
@@ -77,7 +77,7 @@ fn r_stop_2_what_waits_for_a_connection_is_sent_before_it_is_closed() {
         replies += star.ask(a, leave(&anonymous(1))).1.len();
     }
     assert_eq!(replies, quota::WINDOW_PACKETS);
-    star.broker.shut_down(star.now);
+    star.broker.handle(Input::Drain, star.now);
     assert!(!star.drain().contains(&close(a)), "a reply waits");
     let commands = star.read_on(a);
     assert!(matches!(
@@ -97,9 +97,10 @@ fn r_stop_3_a_cut_ends_every_stream_with_an_error() {
     star.open_link((a, 1), (b, 2), "d");
     let (_, ack) = star.dial((a, 1), 3, "e");
     star.tell(a, end("d", DIALER));
-    star.broker.shut_down(star.now);
+    star.broker.handle(Input::Drain, star.now);
     star.drain();
-    assert_eq!(star.broker.cut(star.now), 3, "one has ended");
+    assert_eq!(star.gauges().open_streams(), 3, "one has ended");
+    star.broker.handle(Input::Cut, star.now);
     assert_eq!(
         star.drain(),
         [
@@ -126,7 +127,7 @@ fn r_stop_3_a_cut_closes_those_that_do_not_read_as_well() {
     for _ in 0..100 {
         star.tell(a, queue("d", DIALER, vec![0; 16 * 1024]));
     }
-    star.broker.cut(star.now);
+    star.broker.handle(Input::Cut, star.now);
     let commands = star.drain();
     assert!(
         commands.contains(&close(a)) && commands.contains(&close(b)),

@@ -214,7 +214,7 @@ fn r_refuse_3_a_cut_reaches_the_reader_with_its_text() {
     let (mut star, a, b) = open();
     star.disconnect(a);
     let (mut star2, a2, b2) = open();
-    star2.broker.cut(star2.now);
+    star2.broker.handle(Input::Cut, star2.now);
     let commands = star2.drain();
     let (_, end) = received(&commands, b2, &stream("d", DIALER));
     assert_eq!(end, Some(StreamEnd::Error(texts[3].into())));

@@ -28,7 +28,7 @@ fn r_dial_10_a_pipe_opens_when_both_sides_are_there() {
         Some(native::Reply::Dialed { record })
     );
     assert_eq!(star.gauges().pipes, 1);
-    star.broker.pipe_ended(pipe);
+    star.broker.handle(Input::PipeEnded { pipe }, star.now);
     assert_eq!(star.gauges().pipes, 0);
 }
 
@@ -75,7 +75,7 @@ fn r_dial_11_a_dial_that_comes_to_nothing_frees_everything() {
     // Whoever waits goes, or the callee's connection does.
     let (ack, _) = star.star_dial(dialer, 2, token(3));
     let (pipe, _) = star.arrive(&token(3)).0.expect("the token is good");
-    star.broker.pipe_left(pipe);
+    star.broker.handle(Input::PipeLeft { pipe }, star.now);
     assert!(star_reply_in(&star.drain(), dialer, ack).is_some());
     let (ack, _) = star.star_dial(dialer, 2, token(4));
     let commands = star.disconnect(callee);
@@ -144,7 +144,7 @@ fn r_dial_16_a_lost_control_connection_leaves_open_pipes_alone() {
     );
     assert_eq!(star.gauges().pipes, 1);
     assert!(!star.broker.is_empty());
-    star.broker.pipe_ended(pipe);
+    star.broker.handle(Input::PipeEnded { pipe }, star.now);
     assert!(star.broker.is_empty());
 }
 
@@ -153,12 +153,13 @@ fn r_stop_4_a_star_that_drains_waits_for_pipes_and_cuts_them_in_the_end() {
     let mut star = Star::guarded();
     let (dialer, callee) = (star.native(1), star.native(2));
     let pipe = star.open_pipe(dialer, 2, 1);
-    star.broker.shut_down(star.now);
+    star.broker.handle(Input::Drain, star.now);
     let commands = star.drain();
     assert!(commands.contains(&close(dialer)) && commands.contains(&close(callee)));
     star.disconnect(dialer);
     star.disconnect(callee);
     assert!(!star.broker.is_empty(), "the pipe is there");
-    assert_eq!(star.broker.cut(star.now), 2);
+    assert_eq!(star.gauges().open_streams(), 2);
+    star.broker.handle(Input::Cut, star.now);
     assert!(star.drain().contains(&Command::CutPipe { pipe }));
 }

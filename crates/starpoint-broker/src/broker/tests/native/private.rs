@@ -20,6 +20,8 @@ fn is_told_of(commands: &[Command], to: ConnId, peer: u8) -> bool {
         } => format!("{reply:?}"),
         other @ (Command::Send { .. }
         | Command::Verify { .. }
+        | Command::PlacePipe { .. }
+        | Command::RefusePipe { .. }
         | Command::OpenPipe { .. }
         | Command::DropPipe { .. }
         | Command::CutPipe { .. }

@@ -114,7 +114,8 @@ fn r_limit_11_pipes_in_and_out_are_counted_apart() {
     assert_eq!(refused, Err(Refusal::TooManyDials));
     let out = try_dial(&mut star, callee, 2, numbered(1_001));
     assert!(matches!(out, Ok(Some(_))), "it still dials: {out:?}");
-    star.broker.pipe_ended(pipes[0]);
+    star.broker
+        .handle(Input::PipeEnded { pipe: pipes[0] }, star.now);
     let again = try_dial(&mut star, other, 1, numbered(1_002));
     assert!(matches!(again, Ok(Some(_))), "there is room: {again:?}");
 }

@@ -31,7 +31,7 @@ fn r_limit_24_visitors_take_slots_until_they_leave() {
     assert!(is_in(&reply));
     let full = native::Reply::Refused {
         refusal: Refusal::SourceFull,
-        retry: Some(quota::BUSY_RETRY),
+        retry: Some(Duration::from_secs(10)),
     };
     assert_eq!(visit(&mut star, 66, 3).1, full);
     assert!(is_in(&visit(&mut star, 1, 4).1), "others may come");

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use rand_core::CryptoRng;
 use starpoint_wire::{Cut, DialId, Direction, Refusal, StreamEnd, StreamId};
 
-use super::Broker;
+use crate::broker::Broker;
 use crate::{
     deadline::Deadline,
     id::{ConnId, LinkId},
-    link::{Link, Phase},
+    legacy::link::{Link, Phase},
     quota::UNACCEPTED_DEADLINE,
 };
 
@@ -18,7 +18,7 @@ const BOTH: [Direction; 2] = [Direction::Dialer, Direction::Listener];
 
 impl<R: CryptoRng> Broker<R> {
     /// The reader is ready for a stream (R-STREAM-1).
-    pub(super) fn stream_accept(&mut self, conn: ConnId, stream: StreamId) {
+    pub(in crate::broker) fn stream_accept(&mut self, conn: ConnId, stream: StreamId) {
         let direction = stream.direction;
         let Some((id, link)) = self.link_of(conn, &stream.dial) else {
             return self.stray();
@@ -34,7 +34,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// The writer sends a chunk (R-STREAM-2).
-    pub(super) fn stream_queue(
+    pub(in crate::broker) fn stream_queue(
         &mut self,
         conn: ConnId,
         stream: StreamId,
@@ -62,7 +62,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// The writer ends a stream (R-STREAM-3). The other one goes on.
-    pub(super) fn stream_error(
+    pub(in crate::broker) fn stream_error(
         &mut self,
         conn: ConnId,
         stream: StreamId,
@@ -89,7 +89,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// One side of a link is gone (R-STREAM-5, R-DIAL-8).
-    pub(super) fn leave_link(&mut self, id: LinkId, gone: ConnId, now: Instant) {
+    pub(in crate::broker) fn leave_link(&mut self, id: LinkId, gone: ConnId, now: Instant) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -126,7 +126,13 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Ends a stream with an error in place of the chunks that wait.
-    pub(super) fn cut_half(&mut self, id: LinkId, direction: Direction, cut: Cut, now: Instant) {
+    pub(in crate::broker) fn cut_half(
+        &mut self,
+        id: LinkId,
+        direction: Direction,
+        cut: Cut,
+        now: Instant,
+    ) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -144,7 +150,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Ends both streams of a link with an error.
-    pub(super) fn cut_link(&mut self, id: LinkId, cut: Cut, now: Instant) {
+    pub(in crate::broker) fn cut_link(&mut self, id: LinkId, cut: Cut, now: Instant) {
         for direction in BOTH {
             self.cut_half(id, direction, cut, now);
         }
@@ -163,7 +169,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Forgets an ended stream that nobody has accepted (R-STREAM-9).
-    pub(super) fn unaccepted_expired(&mut self, id: LinkId, direction: Direction) {
+    pub(in crate::broker) fn unaccepted_expired(&mut self, id: LinkId, direction: Direction) {
         let is_unaccepted = self
             .links
             .get(&id)
@@ -174,7 +180,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Ends a stream that has no reader any more.
-    pub(super) fn finish_half(&mut self, id: LinkId, direction: Direction) {
+    pub(in crate::broker) fn finish_half(&mut self, id: LinkId, direction: Direction) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -187,14 +193,14 @@ impl<R: CryptoRng> Broker<R> {
         self.remove_if_done(id);
     }
 
-    pub(super) fn remove_if_done(&mut self, id: LinkId) {
+    pub(in crate::broker) fn remove_if_done(&mut self, id: LinkId) {
         if self.links.get(&id).is_some_and(Link::is_done) {
             self.remove_link(id);
         }
     }
 
     /// Forgets a link with everything that waits in it.
-    pub(super) fn remove_link(&mut self, id: LinkId) {
+    pub(in crate::broker) fn remove_link(&mut self, id: LinkId) {
         for direction in BOTH {
             self.release_stream(id, direction);
         }

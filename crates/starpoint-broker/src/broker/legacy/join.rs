@@ -8,7 +8,7 @@ use starpoint_wire::{
     limits::NONCE_LIFETIME, native::Namespace,
 };
 
-use super::{Broker, proof::Verdict};
+use crate::broker::{Broker, proof::Verdict};
 use crate::{
     command::CloseReason,
     config::Challenge,
@@ -29,7 +29,7 @@ enum Step {
 
 impl<R: CryptoRng> Broker<R> {
     /// Handles `ss-join` (R-JOIN-1 to R-JOIN-12).
-    pub(super) fn join(
+    pub(in crate::broker) fn join(
         &mut self,
         conn: ConnId,
         address: &str,
@@ -54,7 +54,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Answers a step of a join.
-    pub(super) fn join_done(
+    pub(in crate::broker) fn join_done(
         &mut self,
         conn: ConnId,
         ack: AckId,
@@ -179,7 +179,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// The signature of an answer is verified.
-    pub(super) fn challenge_answered(
+    pub(in crate::broker) fn challenge_answered(
         &mut self,
         conn: ConnId,
         address: PeerAddress,
@@ -245,7 +245,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Takes the address from the connection that has it and tells it.
-    pub(super) fn evict(&mut self, address: &PeerAddress, now: Instant) {
+    pub(in crate::broker) fn evict(&mut self, address: &PeerAddress, now: Instant) {
         let Some(old) = self.unregister(address.key(), now) else {
             return;
         };
@@ -265,7 +265,11 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Frees an address. A legacy peer leaves the default namespace with it.
-    pub(super) fn unregister(&mut self, key: &AddressKey, now: Instant) -> Option<Registration> {
+    pub(in crate::broker) fn unregister(
+        &mut self,
+        key: &AddressKey,
+        now: Instant,
+    ) -> Option<Registration> {
         let old = self.delist(key)?;
         if let (Listing::Legacy, Some(peer)) = (old.listing, old.address.peer()) {
             self.remove_from_space(&Namespace::default(), peer, now);
@@ -273,7 +277,7 @@ impl<R: CryptoRng> Broker<R> {
         Some(old)
     }
 
-    pub(super) fn forget_address(&mut self, conn: ConnId, address: &PeerAddress) {
+    pub(in crate::broker) fn forget_address(&mut self, conn: ConnId, address: &PeerAddress) {
         if let Some(connection) = self.conns.get_mut(&conn)
             && connection.addresses.remove(address.key())
             && connection.addresses.is_empty()
@@ -283,7 +287,13 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Handles `ss-leave` (R-LEAVE-1). Streams that are open go on.
-    pub(super) fn leave(&mut self, conn: ConnId, address: &str, ack: Option<AckId>, now: Instant) {
+    pub(in crate::broker) fn leave(
+        &mut self,
+        conn: ConnId,
+        address: &str,
+        ack: Option<AckId>,
+        now: Instant,
+    ) {
         let result = self.try_leave(conn, address, now);
         match (result, ack) {
             (Ok(()), Some(ack)) => self.reply(conn, ack, legacy::Reply::Done),

@@ -7,11 +7,11 @@ use starpoint_wire::{
     AddressRule, Cut, DialId, Direction, PeerAddress, Refusal, legacy, limits::DIAL_DEADLINE,
 };
 
-use super::Broker;
+use crate::broker::Broker;
 use crate::{
     deadline::Deadline,
     id::{AckId, ConnId, LinkId},
-    link::{Link, Phase},
+    legacy::link::{Link, Phase},
     message::Message,
     quota::{self, DIAL_RATE},
     tally::{Full, Route},
@@ -19,7 +19,7 @@ use crate::{
 
 impl<R: CryptoRng> Broker<R> {
     /// Handles `ss-dial` (R-DIAL-1 to R-DIAL-9).
-    pub(super) fn dial(
+    pub(in crate::broker) fn dial(
         &mut self,
         conn: ConnId,
         from: &str,
@@ -55,7 +55,7 @@ impl<R: CryptoRng> Broker<R> {
         }
         let from = PeerAddress::parse(from, AddressRule::AnyMultiaddr)?;
         let to = PeerAddress::parse(to, AddressRule::AnyMultiaddr)?;
-        let proved = dialer.native.as_ref().and_then(|native| native.joined());
+        let proved = dialer.joined();
         let is_proved = proved.is_some_and(|joined| from.peer() == Some(joined.peer));
         if !is_proved && !dialer.addresses.contains(from.key()) {
             return Err(Refusal::NotAuthorized);
@@ -176,7 +176,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Handles the callee's answer (R-DIAL-5). Late ones are for nobody.
-    pub(super) fn dial_answered(&mut self, id: LinkId, answer: legacy::CalleeAnswer) {
+    pub(in crate::broker) fn dial_answered(&mut self, id: LinkId, answer: legacy::CalleeAnswer) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -204,13 +204,13 @@ impl<R: CryptoRng> Broker<R> {
 
     /// Gives up on a callee that has not answered (R-DIAL-6). The callee hears of
     /// it as soon as it accepts the stream.
-    pub(super) fn dial_expired(&mut self, id: LinkId, now: Instant) {
+    pub(in crate::broker) fn dial_expired(&mut self, id: LinkId, now: Instant) {
         self.give_up_dial(id, Cut::DialTimeout, Refusal::DialTimeout, now);
     }
 
     /// Refuses a dial that waits for its callee and keeps it only to tell the callee
     /// that it is over. Returns whether there was such a dial.
-    pub(super) fn give_up_dial(
+    pub(in crate::broker) fn give_up_dial(
         &mut self,
         id: LinkId,
         cut: Cut,
@@ -231,7 +231,7 @@ impl<R: CryptoRng> Broker<R> {
         true
     }
 
-    pub(super) fn fail_dial(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
+    pub(in crate::broker) fn fail_dial(&mut self, conn: ConnId, ack: AckId, refusal: Refusal) {
         self.counters.dials_failed += 1;
         self.refuse(conn, ack, refusal);
     }

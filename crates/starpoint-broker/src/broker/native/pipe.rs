@@ -10,19 +10,19 @@ use starpoint_wire::{
     native::{self, PipeToken},
 };
 
-use super::Broker;
+use crate::broker::Broker;
 use crate::{
     command::Command,
     deadline::Deadline,
-    id::{AckId, ConnId, PipeId, PipeSide},
-    pipes::{Asking, Phase},
+    id::{AckId, ArrivalId, ConnId, PipeId, PipeSide},
+    native::pipes::{Asking, Phase},
     quota::{self, DIAL_RATE},
     tally::{Full, Route},
 };
 
 impl<R: CryptoRng> Broker<R> {
     /// Handles `star-dial` (R-DIAL-10 to R-DIAL-14).
-    pub(super) fn star_dial(
+    pub(in crate::broker) fn star_dial(
         &mut self,
         conn: ConnId,
         to: PeerId,
@@ -52,7 +52,7 @@ impl<R: CryptoRng> Broker<R> {
         if self.is_draining {
             return Err(Refusal::ShuttingDown);
         }
-        let joined = dialer.native.as_ref().and_then(|native| native.joined());
+        let joined = dialer.joined();
         let joined = joined.ok_or(Refusal::NotAuthorized)?;
         let (from, source) = (joined.peer, dialer.source);
         if from == to {
@@ -106,7 +106,7 @@ impl<R: CryptoRng> Broker<R> {
         let [_, token] = asking.tokens;
         let (from, callee) = (pipe.route.dialer, asking.callee_conn);
         let dialer = self.conns.get(&asking.dialer_conn);
-        let record = dialer.and_then(|dialer| dialer.native.as_ref()?.joined()?.record.clone());
+        let record = dialer.and_then(|dialer| dialer.joined()?.record.clone());
         let incoming = native::Event::Incoming {
             from,
             token,
@@ -156,7 +156,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Handles `star-refuse`. Only the callee's own token counts.
-    pub(super) fn star_refuse(&mut self, conn: ConnId, token: &PipeToken) {
+    pub(in crate::broker) fn star_refuse(&mut self, conn: ConnId, token: &PipeToken) {
         let Some((id, PipeSide::Callee)) = self.pipes.peek(token) else {
             return;
         };
@@ -169,33 +169,32 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    /// Somebody wants to open a side of a pipe. The token is used up. When both
-    /// sides are there, [`Command::OpenPipe`] follows; when the dial comes to
-    /// nothing, [`Command::DropPipe`].
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::PipeUnknown`], counted, when nobody waits for this token.
-    pub fn pipe_arrived(&mut self, token: &PipeToken) -> Result<(PipeId, PipeSide), Refusal> {
-        let Some((id, side)) = self.pipes.take_token(token) else {
-            return Err(self.refuse_pipe());
+    /// A client wants to open a side of a pipe.
+    pub(in crate::broker) fn pipe_arrived(&mut self, arrival: ArrivalId, token: Option<PipeToken>) {
+        let place = token.and_then(|token| self.pipes.take_token(&token));
+        let Some((pipe, side)) = place else {
+            return self.refuse_arrival(arrival, Refusal::PipeUnknown);
         };
-        let Some(asking) = self.pipes.arrive(id, side) else {
-            return Err(Refusal::PipeUnknown);
+        let Some(asking) = self.pipes.arrive(pipe, side) else {
+            return self.refuse_arrival(arrival, Refusal::PipeUnknown);
         };
-        if asking.is_dialer_here && asking.is_callee_here {
-            self.open_pipe(id);
+        let is_complete = asking.is_dialer_here && asking.is_callee_here;
+        self.commands.push_back(Command::PlacePipe {
+            arrival,
+            pipe,
+            side,
+        });
+        if is_complete {
+            self.open_pipe(pipe);
         } else if side == PipeSide::Dialer {
-            self.dialer_arrived(id);
+            self.dialer_arrived(pipe);
         }
-        Ok((id, side))
     }
 
-    /// Counts a token that opens nothing, and returns how it is refused.
-    pub fn refuse_pipe(&mut self) -> Refusal {
-        let refusal = Refusal::PipeUnknown;
+    fn refuse_arrival(&mut self, arrival: ArrivalId, refusal: Refusal) {
         *self.counters.refusals.entry(refusal).or_default() += 1;
-        refusal
+        self.commands
+            .push_back(Command::RefusePipe { arrival, refusal });
     }
 
     fn open_pipe(&mut self, id: PipeId) {
@@ -206,7 +205,7 @@ impl<R: CryptoRng> Broker<R> {
         let record = self
             .conns
             .get(&asking.callee_conn)
-            .and_then(|callee| callee.native.as_ref()?.joined()?.record.clone());
+            .and_then(|callee| callee.joined()?.record.clone());
         if let Some(pipe) = self.pipes.get(id) {
             let (dialer, callee) = (pipe.route.dialer, pipe.route.callee);
             self.commands.push_back(Command::OpenPipe {
@@ -219,13 +218,8 @@ impl<R: CryptoRng> Broker<R> {
         self.reply_star(asking.dialer_conn, asking.ack, reply);
     }
 
-    /// Whoever had opened a side of a pipe that waits has gone: the dial is over.
-    pub fn pipe_left(&mut self, pipe: PipeId) {
-        self.give_up_pipe(pipe, Refusal::PeerGone);
-    }
-
     /// An open pipe has ended, by whatever cause.
-    pub fn pipe_ended(&mut self, pipe: PipeId) {
+    pub(in crate::broker) fn pipe_ended(&mut self, pipe: PipeId) {
         if let Some(pipe) = self.pipes.get(pipe)
             && matches!(pipe.phase, Phase::Asking(_))
         {
@@ -234,12 +228,12 @@ impl<R: CryptoRng> Broker<R> {
         self.pipes.remove(pipe);
     }
 
-    pub(super) fn pipe_expired(&mut self, id: PipeId) {
+    pub(in crate::broker) fn pipe_expired(&mut self, id: PipeId) {
         self.give_up_pipe(id, Refusal::DialTimeout);
     }
 
     /// A dialer that has not opened its own side in time has given up.
-    pub(super) fn own_side_expired(&mut self, id: PipeId) {
+    pub(in crate::broker) fn own_side_expired(&mut self, id: PipeId) {
         let is_missing = self.pipes.get(id).is_some_and(
             |pipe| matches!(&pipe.phase, Phase::Asking(asking) if !asking.is_dialer_here),
         );
@@ -249,8 +243,8 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Ends a dial that waits; an open pipe goes on.
-    pub(super) fn give_up_pipe(&mut self, id: PipeId, refusal: Refusal) {
-        let is_asking = |pipe: &crate::pipes::Pipe| matches!(pipe.phase, Phase::Asking(_));
+    pub(in crate::broker) fn give_up_pipe(&mut self, id: PipeId, refusal: Refusal) {
+        let is_asking = |pipe: &crate::native::pipes::Pipe| matches!(pipe.phase, Phase::Asking(_));
         if !self.pipes.get(id).is_some_and(is_asking) {
             return;
         }
@@ -269,7 +263,7 @@ impl<R: CryptoRng> Broker<R> {
 
     /// A connection is gone: what it was dialing, or was asked, is over. Open pipes
     /// go on without it.
-    pub(super) fn leave_pipes(&mut self, conn: ConnId) {
+    pub(in crate::broker) fn leave_pipes(&mut self, conn: ConnId) {
         for id in self.pipes.asking_of(conn) {
             let is_part = self.pipes.get(id).is_some_and(|pipe| match &pipe.phase {
                 Phase::Asking(asking) => {
@@ -284,16 +278,14 @@ impl<R: CryptoRng> Broker<R> {
         }
     }
 
-    /// Ends every pipe; returns how many streams they carried.
-    pub(super) fn cut_pipes(&mut self) -> usize {
-        let n_open = self.pipes.n_open();
+    /// Ends every pipe.
+    pub(in crate::broker) fn cut_pipes(&mut self) {
         for id in self.pipes.ids() {
             self.give_up_pipe(id, Refusal::ShuttingDown);
             if self.pipes.get(id).is_some() {
                 self.commands.push_back(Command::CutPipe { pipe: id });
             }
         }
-        2 * n_open
     }
 }
 

@@ -1,31 +1,39 @@
-//! Who hears of whom, within a budget.
+//! Announcements to legacy peers, within a budget.
 
 use std::time::Instant;
 
 use rand_core::CryptoRng;
 use starpoint_wire::legacy;
 
-use super::Broker;
-use crate::{deadline::Deadline, directory::Seq, id::ConnId, message::Message, quota};
+use crate::broker::Broker;
+use crate::{
+    connection::{Announcer, Connection},
+    deadline::Deadline,
+    directory::Seq,
+    id::ConnId,
+    message::Message,
+    quota,
+};
 
 impl<R: CryptoRng> Broker<R> {
     /// Starts the announcements to a connection that has joined with `seq`; the
     /// answer to its join tells it of the others.
-    pub(super) fn begin_announcing(&mut self, conn: ConnId, seq: Seq, now: Instant) {
+    pub(in crate::broker) fn begin_announcing(&mut self, conn: ConnId, seq: Seq, now: Instant) {
         let at = now + self.config.announce_interval;
-        let Some(connection) = self.conns.get_mut(&conn) else {
+        let connection = self.conns.get_mut(&conn);
+        let Some(announcer) = connection.and_then(Connection::announcer_mut) else {
             return;
         };
-        connection.announcer.news = seq;
-        if connection.announcer.next.is_none() {
-            connection.announcer.next = Some(at);
+        announcer.news = seq;
+        if announcer.next.is_none() {
+            announcer.next = Some(at);
             self.deadlines.add(at, Deadline::Announce(conn));
         }
     }
 
     /// Tells others of a new address at once, as far as the budgets go (R-PEER-5,
     /// R-LIMIT-29); the rest hear of it at their next interval.
-    pub(super) fn announce_now(&mut self, seq: Seq, now: Instant) {
+    pub(in crate::broker) fn announce_now(&mut self, seq: Seq, now: Instant) {
         if self.directory.n_legacy() == 0 {
             return;
         }
@@ -65,46 +73,52 @@ impl<R: CryptoRng> Broker<R> {
     /// Tells one connection of the newest address unless it has heard of it; returns
     /// the bytes of that.
     fn tell_news(&mut self, conn: ConnId, seq: Seq) -> Option<usize> {
-        let connection = self.conns.get(&conn)?;
-        let heard = connection.announcer.news;
-        if heard >= seq || !connection.outbox.is_writable() {
+        let connection = self.conns.get_mut(&conn)?;
+        let is_writable = connection.outbox.is_writable();
+        let heard = connection.announcer_mut()?.news;
+        if heard >= seq || !is_writable {
             return None;
         }
         let n_bytes = self.announce_to(conn, seq)?;
         // Others that it has not heard of come at its interval, and this one again.
         let is_next = self.directory.news(heard).all(|(other, _)| other == seq);
-        if is_next && let Some(connection) = self.conns.get_mut(&conn) {
-            connection.announcer.news = seq;
+        if is_next && let Some(announcer) = self.announcer_mut(conn) {
+            announcer.news = seq;
         }
         Some(n_bytes)
     }
 
     /// Tells a connection of the others: first the new ones, then in turn the old
     /// ones (R-PEER-2, R-PEER-3).
-    pub(super) fn announce(&mut self, conn: ConnId, at: Instant, now: Instant) {
+    pub(in crate::broker) fn announce(&mut self, conn: ConnId, at: Instant, now: Instant) {
         let interval = self.config.announce_interval;
         let budget = self.announcements_per_interval();
         let last = self.directory.last_seq();
         let Some(connection) = self.conns.get_mut(&conn) else {
             return;
         };
-        if connection.announcer.next != Some(at) {
+        let is_away = connection.addresses.is_empty();
+        let is_busy = !connection.outbox.is_writable() || !connection.outbox.messages.is_empty();
+        let Some(announcer) = connection.announcer_mut() else {
+            return;
+        };
+        if announcer.next != Some(at) {
             return;
         }
-        if connection.addresses.is_empty() {
-            connection.announcer.next = None;
+        if is_away {
+            announcer.next = None;
             return;
         }
         // A star that was asleep does not catch up with what it missed.
         let next = Some(at + interval)
             .filter(|next| *next > now)
             .unwrap_or(now + interval);
-        connection.announcer.next = Some(next);
+        announcer.next = Some(next);
+        let (news, refresh) = (announcer.news, announcer.refresh);
         self.deadlines.add(next, Deadline::Announce(conn));
-        if !connection.outbox.is_writable() || !connection.outbox.messages.is_empty() {
+        if is_busy {
             return;
         }
-        let (news, refresh) = (connection.announcer.news, connection.announcer.refresh);
         let mut old = self.others_after(conn, refresh, news, budget);
         old.extend(self.others_after(conn, Seq::default(), refresh, budget - old.len()));
         // Half is kept for the old ones, however fast new ones come.
@@ -120,10 +134,14 @@ impl<R: CryptoRng> Broker<R> {
         };
         let n_told = self.tell_all(conn, &old, budget - n_told);
         let refresh = n_told.checked_sub(1).map_or(refresh, |at| old[at]);
-        if let Some(connection) = self.conns.get_mut(&conn) {
-            connection.announcer.news = news;
-            connection.announcer.refresh = refresh;
+        if let Some(announcer) = self.announcer_mut(conn) {
+            announcer.news = news;
+            announcer.refresh = refresh;
         }
+    }
+
+    fn announcer_mut(&mut self, conn: ConnId) -> Option<&mut Announcer> {
+        self.conns.get_mut(&conn)?.announcer_mut()
     }
 
     /// Tells a connection of these addresses, in bytes for so many of them; returns how

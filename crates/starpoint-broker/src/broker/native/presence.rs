@@ -9,7 +9,7 @@ use starpoint_wire::{
     native::{self, Namespace, PAGE_PEERS},
 };
 
-use super::Broker;
+use crate::broker::Broker;
 use crate::{
     deadline::Deadline,
     directory::Owner,
@@ -18,14 +18,24 @@ use crate::{
 };
 
 impl<R: CryptoRng> Broker<R> {
-    pub(super) fn add_to_space(&mut self, namespace: &Namespace, peer: PeerId, now: Instant) {
+    pub(in crate::broker) fn add_to_space(
+        &mut self,
+        namespace: &Namespace,
+        peer: PeerId,
+        now: Instant,
+    ) {
         if let Some(at) = self.spaces.add(namespace, peer, now) {
             self.deadlines
                 .add(at, Deadline::Presence(namespace.clone()));
         }
     }
 
-    pub(super) fn remove_from_space(&mut self, namespace: &Namespace, peer: PeerId, now: Instant) {
+    pub(in crate::broker) fn remove_from_space(
+        &mut self,
+        namespace: &Namespace,
+        peer: PeerId,
+        now: Instant,
+    ) {
         if let Some(at) = self.spaces.remove(namespace, peer, now) {
             self.deadlines
                 .add(at, Deadline::Presence(namespace.clone()));
@@ -33,7 +43,7 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Handles `star-peers` (R-PRES-2).
-    pub(super) fn star_peers(
+    pub(in crate::broker) fn star_peers(
         &mut self,
         conn: ConnId,
         namespace: &Namespace,
@@ -45,9 +55,7 @@ impl<R: CryptoRng> Broker<R> {
             return;
         };
         let is_reader = connection
-            .native
-            .as_ref()
-            .and_then(|native| native.joined())
+            .joined()
             .is_some_and(|joined| joined.namespaces.contains(namespace));
         if !connection.dials.take(DIAL_RATE, now) {
             return self.refuse_star(conn, ack, Refusal::TooManyRequests);
@@ -73,15 +81,15 @@ impl<R: CryptoRng> Broker<R> {
     /// Returns how long a connection or its source may read no pages (R-LIMIT-28).
     fn pages_wait(&self, owner: Owner, now: Instant) -> Option<Duration> {
         let connection = self.conns.get(&owner.conn)?;
-        let pages = connection.native.as_ref()?.pages;
+        let pages = connection.native()?.pages;
         let own = pages.wait(Rate::per_second(quota::PAGE_BYTES), now);
         own.max(self.admission.pages_wait(owner.source, now))
     }
 
-    pub(super) fn charge_pages(&mut self, owner: Owner, n_bytes: usize, now: Instant) {
+    pub(in crate::broker) fn charge_pages(&mut self, owner: Owner, n_bytes: usize, now: Instant) {
         self.admission.charge_pages(owner.source, n_bytes, now);
         let connection = self.conns.get_mut(&owner.conn);
-        if let Some(native) = connection.and_then(|c| c.native.as_mut()) {
+        if let Some(native) = connection.and_then(|c| c.native_mut()) {
             let rate = Rate::per_second(quota::PAGE_BYTES);
             native.pages.charge(rate, n_bytes, now);
         }
@@ -89,7 +97,7 @@ impl<R: CryptoRng> Broker<R> {
 
     /// Tells the readers of a namespace what has changed. Who does not take it is
     /// told later that it has missed something (R-PRES-7).
-    pub(super) fn presence_due(&mut self, namespace: &Namespace, now: Instant) {
+    pub(in crate::broker) fn presence_due(&mut self, namespace: &Namespace, now: Instant) {
         let Some(flush) = self.spaces.flush(namespace, now) else {
             return;
         };
@@ -102,7 +110,7 @@ impl<R: CryptoRng> Broker<R> {
             };
             let is_slow = !connection.outbox.is_writable()
                 || connection.outbox.message_bytes > quota::CONTROL_LOW_BYTES;
-            let Some(native) = connection.native.as_mut() else {
+            let Some(native) = connection.native_mut() else {
                 continue;
             };
             if is_slow || native.behind.contains(namespace) {
@@ -117,12 +125,12 @@ impl<R: CryptoRng> Broker<R> {
     }
 
     /// Tells a reader that takes something again what it has missed.
-    pub(super) fn catch_up(&mut self, conn: ConnId) {
+    pub(in crate::broker) fn catch_up(&mut self, conn: ConnId) {
         let Some(connection) = self.conns.get_mut(&conn) else {
             return;
         };
         let is_idle = connection.outbox.is_writable() && connection.outbox.messages.is_empty();
-        let Some(native) = connection.native.as_mut().filter(|_| is_idle) else {
+        let Some(native) = connection.native_mut().filter(|_| is_idle) else {
             return;
         };
         for namespace in std::mem::take(&mut native.behind) {
