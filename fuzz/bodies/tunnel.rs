@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    Code, Target,
-    code::MAX_CODE_CHARS,
+    Target,
     target::{Class, MAX_TARGETS},
     wire::{Frame, LENGTH_BYTES, MAX_FRAME_BYTES},
 };
@@ -31,30 +30,6 @@ pub fn wire(input: &[u8]) {
             assert!(targets.len() <= MAX_TARGETS);
         }
     }
-}
-
-/// Reads the input as the text of a code, and as the bytes in one.
-pub fn code(input: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(input)
-        && let Ok(code) = text.parse::<Code>()
-    {
-        assert!(text.len() <= MAX_CODE_CHARS);
-        check_code(&code);
-    }
-    // No fuzzer finds a checksum.
-    if let Some(code) = Code::from_bytes(input) {
-        check_code(&code);
-    }
-}
-
-fn check_code(code: &Code) {
-    assert!(code.stars().len() <= 4);
-    let text = code.to_string();
-    assert!(text.len() <= MAX_CODE_CHARS, "{} characters", text.len());
-    assert_eq!(text.parse().as_ref(), Ok(code));
-    assert_eq!(text.to_ascii_uppercase().parse().as_ref(), Ok(code));
-    // Debug shows no secret.
-    assert!(!format!("{code:?}").contains(&text[4..20]));
 }
 
 /// Reads the first line of the input as a target, and the others as what its name
@@ -103,11 +78,6 @@ mod tests {
     #[test]
     fn frames_of_the_corpus_hold() {
         replay("tunnel_wire", super::wire);
-    }
-
-    #[test]
-    fn codes_of_the_corpus_hold() {
-        replay("tunnel_code", super::code);
     }
 
     #[test]

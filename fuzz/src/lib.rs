@@ -10,6 +10,7 @@
 
 pub use libp2p_websocket_star::fuzzing as transport;
 pub use starpoint_bridge::fuzzing as bridge;
+pub use starpoint_crypto::fuzzing as crypto;
 pub use starpoint_server::fuzzing as server;
 pub use starpoint_sio::fuzzing as sio;
 pub use starpoint_tunnel::fuzzing as tunnel;

@@ -21,7 +21,7 @@ use std::{
 use starpoint_node::PeerId;
 
 use crate::{
-    code::{Proof, Secret, SessionId},
+    code::{CodeProof, Secret, SessionId},
     refusal::Refusal,
 };
 
@@ -187,7 +187,7 @@ impl Register {
         &mut self,
         peer: PeerId,
         session: SessionId,
-        proof: &Proof,
+        proof: &CodeProof,
         now: Instant,
     ) -> Result<Joined, Refusal> {
         // Before anything that it shows: a banned peer does not even guess.

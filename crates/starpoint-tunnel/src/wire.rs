@@ -5,7 +5,7 @@
 //! before it is checked, and nothing is left over.
 
 use crate::{
-    code::{Proof, SessionId},
+    code::{CodeProof, SessionId},
     refusal::Refusal,
     target::{MAX_TARGETS, TargetName},
 };
@@ -49,7 +49,7 @@ pub enum Frame {
         /// Which code.
         session: SessionId,
         /// That the client has it.
-        proof: Proof,
+        proof: CodeProof,
     },
     /// Asks for a TCP connection; first on a stream of data.
     Connect {
@@ -97,8 +97,8 @@ impl Frame {
         bytes.push(self.kind() as u8);
         match self {
             Self::Join { session, proof } => {
-                bytes.extend_from_slice(&session.0);
-                bytes.extend_from_slice(&proof.0);
+                bytes.extend_from_slice(session.as_bytes());
+                bytes.extend_from_slice(proof.as_bytes());
             }
             Self::Connect { target } => {
                 put_name(&mut bytes, target.as_ref());
@@ -139,8 +139,8 @@ impl Frame {
         let mut rest = Rest(bytes);
         let frame = match Kind::of(rest.byte()?)? {
             Kind::Join => Self::Join {
-                session: SessionId(rest.array()?),
-                proof: Proof(rest.array()?),
+                session: SessionId::from_bytes(rest.array()?),
+                proof: CodeProof::from_bytes(rest.array()?),
             },
             Kind::Connect => {
                 let target = rest.name()?;

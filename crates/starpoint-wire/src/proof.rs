@@ -1,4 +1,4 @@
-//! Signatures as work to be done elsewhere, and the form of signed bytes.
+//! Signatures as work to be done elsewhere.
 //!
 //! A signature takes up to a millisecond to verify, which is too long for the task
 //! that every peer waits for. Whatever needs one verified makes a [`Proof`]; the
@@ -68,40 +68,5 @@ pub(crate) fn read_key(bytes: &[u8]) -> Result<PublicKey, ProofError> {
     match key.key_type() {
         KeyType::RSA if !is_usable_rsa(&key, MAX_RSA_MODULUS_BYTES) => Err(ProofError::Key),
         KeyType::RSA | KeyType::Ed25519 | KeyType::Secp256k1 | KeyType::Ecdsa => Ok(key),
-    }
-}
-
-/// Bytes to be signed: a domain, then fields that cannot run into each other.
-pub(crate) struct Statement(Vec<u8>);
-
-impl Statement {
-    pub(crate) fn begin(domain: &[u8]) -> Self {
-        Self(domain.to_vec())
-    }
-
-    /// Adds bytes whose number the domain fixes.
-    pub(crate) fn fixed(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    /// Adds bytes behind their number in two bytes, big end first.
-    pub(crate) fn counted(&mut self, bytes: &[u8]) -> &mut Self {
-        let len = u16::try_from(bytes.len()).expect("what is signed has at most 2048 bytes");
-        self.fixed(&len.to_be_bytes()).fixed(bytes)
-    }
-
-    /// Adds texts behind their number in two bytes.
-    pub(crate) fn list(&mut self, texts: impl ExactSizeIterator<Item = String>) -> &mut Self {
-        let len = u16::try_from(texts.len()).expect("lists have at most 16 entries");
-        self.fixed(&len.to_be_bytes());
-        for text in texts {
-            self.counted(text.as_bytes());
-        }
-        self
-    }
-
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0
     }
 }

@@ -21,7 +21,7 @@ use super::{
     stream::{self, Context},
 };
 use crate::{
-    code::{Proof, Secret, SessionId},
+    code::{CodeProof, Secret, SessionId},
     monitor::Monitors,
     refusal::Refusal,
     register::{Joined, Register, TimedOut},
@@ -53,7 +53,7 @@ pub(super) enum Request {
     Join {
         peer: PeerId,
         session: SessionId,
-        proof: Proof,
+        proof: CodeProof,
         control: Control,
     },
     Connect {
@@ -268,7 +268,7 @@ impl Task {
         }
     }
 
-    fn join(&mut self, client: PeerId, session: SessionId, proof: &Proof, control: Control) {
+    fn join(&mut self, client: PeerId, session: SessionId, proof: &CodeProof, control: Control) {
         let joined = self.register.join(client, session, proof, Instant::now());
         self.tell_replaced();
         match joined {

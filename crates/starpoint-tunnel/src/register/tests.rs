@@ -46,7 +46,7 @@ impl Desk {
     }
 
     fn guess(&mut self, peer: PeerId, secret: &Secret) -> Result<Joined, Refusal> {
-        let proof = Proof([0; Proof::BYTES]);
+        let proof = CodeProof::from_bytes([0; CodeProof::BYTES]);
         self.register.join(peer, secret.session(), &proof, self.now)
     }
 }

@@ -9,8 +9,8 @@ fn name(text: &str) -> TargetName {
 /// Every kind of frame with its bytes.
 fn vectors() -> Vec<(Frame, String)> {
     let join = Frame::Join {
-        session: SessionId([0x11; 8]),
-        proof: Proof([0x22; 32]),
+        session: SessionId::from_bytes([0x11; 8]),
+        proof: CodeProof::from_bytes([0x22; 32]),
     };
     let connect = |target| Frame::Connect { target };
     let open = Frame::Open {

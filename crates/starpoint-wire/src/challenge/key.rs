@@ -2,7 +2,7 @@
 
 use data_encoding::{BASE64_NOPAD, HEXLOWER};
 use libp2p_identity::{KeyType, PeerId, PublicKey};
-use sha2::{Digest, Sha256};
+use starpoint_crypto::sha256;
 
 use super::{der, hex};
 use crate::{limits::MAX_PROOF_BYTES, refusal::Refusal};
@@ -74,7 +74,7 @@ pub fn key_belongs_to(key: &PublicKey, peer: &PeerId) -> bool {
     let id = peer.as_ref();
     match id.code() {
         IDENTITY => id.digest() == encoded,
-        SHA2_256 => id.digest() == Sha256::digest(&encoded).as_slice(),
+        SHA2_256 => id.digest() == sha256(&encoded),
         _ => false,
     }
 }

@@ -4,16 +4,13 @@ use std::{fmt, time::Duration};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use libp2p_identity::{Keypair, PeerId, SigningError};
+use starpoint_crypto::{Domain, Statement};
 
 use super::{
     HostPattern, MAX_HOSTS, MAX_KEY_BYTES, MAX_SIGNATURE_BYTES, ProofError, StarHost, VERSION,
     wire::{self, HelloWire},
 };
-use crate::proof::{Statement, read_key};
-
-/// First of the signed bytes, so that the signature is one for nothing else
-/// (R-NATIVE-12).
-const DOMAIN: &[u8] = b"/starpoint/hello/1";
+use crate::proof::read_key;
 
 /// A challenge: 32 random bytes that one join may sign.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,7 +83,7 @@ pub struct Hello {
 impl Hello {
     /// Returns the bytes to sign for the connection with this nonce.
     pub fn to_bytes(&self, nonce: &ClientNonce) -> Vec<u8> {
-        let mut statement = Statement::begin(DOMAIN);
+        let mut statement = Statement::begin(Domain::Hello);
         statement
             .counted(&self.star.to_bytes())
             .fixed(&nonce.0)

@@ -1,14 +1,10 @@
 //! The proof of a join.
 
 use libp2p_identity::{Keypair, PeerId, SigningError};
-use sha2::{Digest, Sha256};
+use starpoint_crypto::{Domain, Statement, sha256};
 
 use super::{JoinCall, Nonce32};
-use crate::proof::{Proof, ProofError, Statement, read_key};
-
-/// First of the signed bytes, so that a signature for a star is one for nothing
-/// else (R-NATIVE-4).
-const DOMAIN: &[u8] = b"/starpoint/join/1";
+use crate::proof::{Proof, ProofError, read_key};
 
 /// The hello that a join answers: the star, and the one challenge that it may use.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +21,7 @@ impl JoinCall {
     /// Returns the bytes that `peer` has to sign for this call: everything in it
     /// but key and signature, and the terms.
     pub fn to_bytes(&self, terms: &JoinTerms, peer: PeerId) -> Vec<u8> {
-        let mut statement = Statement::begin(DOMAIN);
+        let mut statement = Statement::begin(Domain::Join);
         statement
             .counted(&terms.star.to_bytes())
             .counted(&peer.to_bytes())
@@ -39,7 +35,7 @@ impl JoinCall {
         let record = self.record.as_ref().map_or(&[][..], |r| r.as_bytes());
         statement
             .list(self.namespaces.iter().map(|name| name.to_string()))
-            .fixed(&Sha256::digest(record));
+            .fixed(&sha256(record));
         statement.into_bytes()
     }
 

@@ -9,7 +9,7 @@ const MAP_END: &str = "<!-- code-map:end -->";
 
 /// Documents of the wire, each with the files that decide what it specifies. A name that
 /// ends in `/` stands for every file of the folder.
-const WIRE_DOCUMENTS: [(&str, &[&str]); 6] = [
+const WIRE_DOCUMENTS: [(&str, &[&str]); 8] = [
     (
         "spec/01-events.md",
         &[
@@ -35,6 +35,7 @@ const WIRE_DOCUMENTS: [(&str, &[&str]); 6] = [
             "crates/starpoint-wire/src/proof.rs",
         ],
     ),
+    ("spec/18-domains.md", &["crates/starpoint-crypto/src/"]),
     ("spec/14-pipe.md", &["crates/starpoint-wire/src/pipe/"]),
     (
         "spec/15-tunnel.md",
@@ -42,6 +43,10 @@ const WIRE_DOCUMENTS: [(&str, &[&str]); 6] = [
             "crates/starpoint-tunnel/src/wire.rs",
             "crates/starpoint-tunnel/src/refusal.rs",
         ],
+    ),
+    (
+        "spec/16-bridge.md",
+        &["crates/starpoint-bridge/src/codec.rs"],
     ),
 ];
 

@@ -5,7 +5,7 @@ use starpoint_tidy::{comment_free, files, metadata, packages, without_tests};
 
 use crate::arrows::shipped_with;
 
-const PURE: [&str; 2] = ["starpoint-wire", "starpoint-broker"];
+const PURE: [&str; 3] = ["starpoint-crypto", "starpoint-wire", "starpoint-broker"];
 
 /// Packages with a pure core, and the module of their driver. The driver and its
 /// dependencies are behind a feature of the module's name.
