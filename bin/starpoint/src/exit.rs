@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Exit code of the program. The README's table lists the same.
+/// Exit code of the program. spec/guide/settings.md has the same table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exit(u8);
 

@@ -130,3 +130,93 @@ fn assert_map_matches(document: &str) {
         "left: the map in {document}, right: the tree"
     );
 }
+
+/// Most words of the README, apart from its code map.
+const README_WORDS: usize = 1000;
+
+#[test]
+fn the_readme_is_short() {
+    let text = read("README.md");
+    let (before, rest) = text.split_once(MAP_START).expect("a code map");
+    let (_, after) = rest.split_once(MAP_END).expect("an end of the code map");
+    let n_words = before.split_whitespace().count() + after.split_whitespace().count();
+    assert!(
+        n_words <= README_WORDS,
+        "{n_words} words; details belong to spec/guide/"
+    );
+}
+
+#[test]
+fn links_of_documents_lead_somewhere() {
+    let tree = files();
+    let documents = tree.iter().filter(|file| file.path.ends_with(".md"));
+    let mut n_links = 0;
+    let mut broken = Vec::new();
+    for document in documents {
+        for link in links(&document.text) {
+            n_links += 1;
+            if !leads_somewhere(&tree, &document.path, link) {
+                broken.push(format!("{}: {link}", document.path));
+            }
+        }
+    }
+    assert!(n_links > 50, "only {n_links} links were found");
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+/// Returns the targets of links to the tree, `](target)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1);
+    let targets = targets.filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets.filter(|target| {
+        let is_path = target.contains('/') || target.contains(".md") || target.starts_with('#');
+        is_path && !target.contains("://") && !target.contains(' ')
+    })
+}
+
+fn leads_somewhere(tree: &[SourceFile], document: &str, link: &str) -> bool {
+    let (path, anchor) = match link.split_once('#') {
+        Some((path, anchor)) => (path, Some(anchor)),
+        None => (link, None),
+    };
+    let target = resolve(document, path);
+    if !starpoint_tidy::root().join(&target).exists() {
+        return false;
+    }
+    let Some(anchor) = anchor else {
+        return true;
+    };
+    let text = tree.iter().find(|file| file.path == target);
+    text.is_some_and(|file| headings(&file.text).any(|heading| heading == anchor))
+}
+
+/// Returns the path from the root of a link in a document.
+fn resolve(document: &str, path: &str) -> String {
+    if path.is_empty() {
+        return document.to_owned();
+    }
+    let mut parts: Vec<_> = document.split('/').collect();
+    parts.pop();
+    for part in path.trim_end_matches('/').split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            "." => {}
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Returns the anchors of the headings.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+            _ => None,
+        });
+        kept.collect()
+    })
+}
