@@ -8,7 +8,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::{error::Failure, exit::Exit, peer, serve};
+use crate::{
+    commands,
+    ui::{error::Failure, exit::Exit},
+};
 
 /// Rendezvous node for libp2p
 ///
@@ -31,14 +34,14 @@ struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(Box<serve::RawArgs>),
-    Id(peer::id::RawArgs),
-    Peers(peer::peers::RawArgs),
-    Ping(peer::ping::RawArgs),
-    Listen(peer::listen::RawArgs),
-    Connect(peer::connect::RawArgs),
-    Expose(Box<peer::expose::RawArgs>),
-    Open(Box<peer::open::RawArgs>),
+    Serve(Box<commands::serve::RawArgs>),
+    Id(commands::id::RawArgs),
+    Peers(commands::peers::RawArgs),
+    Ping(commands::ping::RawArgs),
+    Listen(commands::listen::RawArgs),
+    Connect(commands::connect::RawArgs),
+    Expose(Box<commands::expose::RawArgs>),
+    Open(Box<commands::open::RawArgs>),
 }
 
 /// What a command line comes to.

@@ -1,23 +1,16 @@
 //! The `starpoint` program.
 //!
-//! Results go to stdout, messages to stderr; [`exit`] lists the exit codes.
+//! Results go to stdout, messages to stderr; [`ui::exit`] lists the exit codes.
 
 mod cli;
-mod data_folder;
-mod error;
-mod exit;
-mod log;
-mod peer;
-mod serve;
-mod signals;
-mod stdout;
-mod suggest;
+mod commands;
+mod setup;
+mod ui;
 
 use std::process::ExitCode;
 
 use cli::{Command, Invocation};
-use error::Failure;
-use exit::Exit;
+use ui::{error::Failure, exit::Exit};
 
 fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
@@ -34,20 +27,20 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Serve(args) => serve::execute(*args),
-        Command::Id(args) => peer::id::execute(&args),
-        Command::Peers(args) => peer::peers::execute(&args),
-        Command::Ping(args) => peer::ping::execute(&args),
-        Command::Listen(args) => peer::listen::execute(&args),
-        Command::Connect(args) => peer::connect::execute(&args),
-        Command::Expose(args) => peer::expose::execute(*args),
-        Command::Open(args) => peer::open::execute(*args),
+        Command::Serve(args) => commands::serve::execute(*args),
+        Command::Id(args) => commands::id::execute(&args),
+        Command::Peers(args) => commands::peers::execute(&args),
+        Command::Ping(args) => commands::ping::execute(&args),
+        Command::Listen(args) => commands::listen::execute(&args),
+        Command::Connect(args) => commands::connect::execute(&args),
+        Command::Expose(args) => commands::expose::execute(*args),
+        Command::Open(args) => commands::open::execute(*args),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::exit::Exit;
+    use super::Exit;
 
     #[test]
     fn exit_codes_are_distinct() {

@@ -5,6 +5,7 @@
 //! | module | rule |
 //! |---|---|
 //! | `arrows` | which package may depend on which; a new arrow is a line in a table |
+//! | `circles` | files of the program use each other in layers, and never in a circle |
 //! | `layout` | every child of `crates/`, `bin/`, `tests/` is a package named after its folder; versions only in the root manifest |
 //! | `purity` | pure crates have no runtime, socket, clock, file or random source |
 //! | `sizes` | no module over 600 code lines, nine of ten within 350 |

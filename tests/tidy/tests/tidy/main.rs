@@ -1,6 +1,7 @@
 //! The rules of the house; see the table in the crate's documentation.
 
 mod arrows;
+mod circles;
 mod documents;
 mod layout;
 mod purity;
