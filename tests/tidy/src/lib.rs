@@ -10,7 +10,8 @@
 //! | `purity` | pure crates have no runtime, socket, clock, file or random source |
 //! | `sizes` | no module over 600 code lines, nine of ten within 350 |
 //! | `requirements` | every requirement of `spec/` has a test that names it, and the other way round |
-//! | `documents` | the code maps match the tree; the wire and its documents change together |
+//! | `documents` | the code maps match the tree; the wire and its documents change together; links lead somewhere; the README is short |
+//! | `guide` | the guides list every setting, exit code and metric |
 //! | `words` | nothing unfinished, nothing about the machine that it was written on |
 
 #![deny(missing_docs)]

@@ -209,7 +209,11 @@ fn resolve(document: &str, path: &str) -> String {
 
 /// Returns the anchors of the headings.
 fn headings(text: &str) -> impl Iterator<Item = String> {
-    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let mut is_in_code = false;
+    let headings = text.lines().filter(move |line| {
+        is_in_code ^= line.starts_with("```");
+        !is_in_code && line.starts_with('#')
+    });
     headings.map(|line| {
         let title = line.trim_start_matches('#').trim().to_lowercase();
         let kept = title.chars().filter_map(|c| match c {
@@ -219,4 +223,11 @@ fn headings(text: &str) -> impl Iterator<Item = String> {
         });
         kept.collect()
     })
+}
+
+#[test]
+fn comments_in_code_are_no_headings() {
+    let text = "# One title\n```sh\n# a comment\n```\n## Two: more";
+    let found: Vec<_> = headings(text).collect();
+    assert_eq!(found, ["one-title", "two-more"]);
 }

@@ -3,6 +3,7 @@
 mod arrows;
 mod circles;
 mod documents;
+mod guide;
 mod layout;
 mod purity;
 mod requirements;
