@@ -20,6 +20,7 @@ use libp2p_core::{
 };
 use libp2p_identity::PeerId;
 use starpoint_wire::StarAddress;
+use tracing::Instrument as _;
 
 use crate::{
     close::{CloseRequest, Closer, Closing, CutShort},
@@ -124,7 +125,12 @@ impl Transport {
             notices: self.notices.clone(),
         };
         let shared = Arc::clone(&self.shared);
+        let span = match purpose {
+            Purpose::Home => tracing::debug_span!("home", star = %address),
+            Purpose::Visit => tracing::debug_span!("visit", star = %address),
+        };
         let driver = Driver::new(shared, id, address.clone(), purpose, requests, outlets);
+        let driver = driver.instrument(span);
         let task = match &self.shared.config.executor {
             None => driver.map(move |()| id).boxed(),
             Some(executor) => {

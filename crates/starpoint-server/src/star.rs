@@ -162,6 +162,7 @@ impl Star {
                     seen_bytes: 0,
                 };
                 self.clients.insert(conn, client);
+                tracing::debug!(conn = conn.0, is_native, "Client connected");
                 let offer = if is_native {
                     Offer::Native {
                         unix_now: unix_now(),
@@ -287,6 +288,7 @@ impl Star {
 
     fn forget(&mut self, conn: ConnId, ending: Ending, now: Instant) {
         if let Some(client) = self.clients.remove(&conn) {
+            tracing::debug!(conn = conn.0, ?ending, "Client gone");
             self.broker
                 .handle(Input::Disconnected { conn, ending }, now);
             let source = client.session.source.id;
@@ -421,6 +423,7 @@ impl Star {
             return;
         };
         if is_join(&message) {
+            tracing::debug!(conn = conn.0, "Client joined");
             client.session.set_joined();
         }
         let packets = message.packets();

@@ -275,6 +275,7 @@ impl Driver {
             && home.start(now)
         {
             let star = self.star.clone();
+            tracing::debug!("Connecting to the star");
             self.unsent_notices.push_back(Notice::Connecting(star));
             self.open();
         }
@@ -406,6 +407,7 @@ impl Driver {
         if let Role::Home(home) = &mut self.role {
             home.joined(self.alarm.now());
             let address = self.star.with_peer(self.shared.own).to_multiaddr();
+            tracing::debug!("Home joined");
             self.unsent_reports.push_back(Report::Live);
             self.unsent_notices
                 .push_back(Notice::Live(self.star.clone(), address));
@@ -441,6 +443,7 @@ impl Driver {
             Role::Home(home) => {
                 let wait = home.lost(&error, now, rand::random());
                 self.last_error = Some(error.clone());
+                tracing::debug!(%error, retry_in = ?wait, "Home lost");
                 self.unsent_reports.push_back(Report::Lost(error.clone()));
                 let star = self.star.clone();
                 self.unsent_notices

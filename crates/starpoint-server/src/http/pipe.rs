@@ -15,8 +15,10 @@ use hyper_util::rt::TokioIo;
 use starpoint_broker::PipeId;
 use starpoint_wire::{Refusal, limits::DIAL_DEADLINE, native::PipeToken};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 use super::{App, websocket};
+
 use crate::{
     pipe,
     pipes::{Lead, PipeContext, Turn},
@@ -134,8 +136,12 @@ impl Side {
                 };
                 let (own, other) = (TokioIo::new(own), TokioIo::new(other));
                 let settings = self.context.settings(lead.dialer, lead.callee);
-                let report = pipe::relay(own, other, &settings, lead.cut).await;
-                tracing::debug!(?report, "Pipe ended");
+                let (dialer, callee) = (lead.dialer, lead.callee);
+                let span = tracing::debug_span!("pipe", %dialer, %callee);
+                span.in_scope(|| tracing::debug!("Pipe opened"));
+                let relay = pipe::relay(own, other, &settings, lead.cut);
+                let report = relay.instrument(span.clone()).await;
+                span.in_scope(|| tracing::debug!(?report, "Pipe ended"));
             }
         }
     }

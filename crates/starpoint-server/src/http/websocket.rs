@@ -16,9 +16,11 @@ use socketioxide::ProtocolVersion;
 use starpoint_wire::native::{self, ClientNonce};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
+use tracing::Instrument as _;
 
 use self::probe::Probe;
 use super::{App, Query, query, refuse, unknown_session};
+
 use crate::{
     gate::Gate,
     native::{Connection, Engine, Greeter},
@@ -55,9 +57,15 @@ pub(super) fn accept(app: App, source: Arc<Source>, query: Query, request: Reque
     match offer {
         Some((engine, nonce)) => {
             let greeter = Greeter::new(app.identity, nonce);
-            tasks.spawn(serve_native(session, engine, greeter, request))
+            let span =
+                tracing::debug_span!("connection", conn = session.conn.0, profile = "native");
+            tasks.spawn(serve_native(session, engine, greeter, request).instrument(span))
         }
-        None => tasks.spawn(serve(app, session, query, request)),
+        None => {
+            let span =
+                tracing::debug_span!("connection", conn = session.conn.0, profile = "legacy");
+            tasks.spawn(serve(app, session, query, request).instrument(span))
+        }
     };
     switch(accept)
 }
